@@ -1,0 +1,60 @@
+/**
+ * JSON as the formats use it: read with limits, written with the keys of every object in byte order (which
+ * JSON.stringify can't do, since objects put keys like '10' first). Format: datastore, sections 5.1 and 5.3.
+ */
+import { FormatError } from '../errors.js';
+
+export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
+export interface JsonObject {
+  readonly [key: string]: JsonValue;
+}
+
+const jsonDepthMax = 32;
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** `what` begins the message, `bytesMax` bounds the text. Throws LIMIT_EXCEEDED or BAD_STRUCTURE. */
+export function parseJson(json: Uint8Array | string, what: string, bytesMax: number): unknown {
+  if (json.length > bytesMax) {
+    throw new FormatError('LIMIT_EXCEEDED', `${what} is larger than the ${bytesMax} bytes that are read`);
+  }
+  let text: string;
+  let value: unknown;
+  try {
+    text = typeof json === 'string' ? json : utf8.decode(json);
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new FormatError('BAD_STRUCTURE', `${what} is not JSON`, { cause });
+  }
+  checkDepth(text, what);
+  return value;
+}
+
+/** No spaces at all, or `indent` spaces a level; without a newline at the end. */
+export function writeJson(value: JsonValue, indent = 0): string {
+  return writeValue(value, indent === 0 ? '' : '\n', ' '.repeat(indent));
+}
+
+/** The text is valid JSON, so brackets outside of strings are what nests. */
+function checkDepth(text: string, what: string): void {
+  let depth = 0;
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
+    if (token === '[' || token === '{') depth++;
+    else if (token === ']' || token === '}') depth--;
+    if (depth > jsonDepthMax) throw new FormatError('LIMIT_EXCEEDED', `${what} is nested deeper than ${jsonDepthMax} levels`);
+  }
+}
+
+/** `newline`: what separates the members of this level's parent; empty for the compact form. */
+function writeValue(value: JsonValue, newline: string, indent: string): string {
+  if (value === null || typeof value !== 'object') return JSON.stringify(value);
+  const inner = newline === '' ? '' : newline + indent;
+  if (Array.isArray(value)) {
+    if (value.length === 0) return '[]';
+    return `[${inner}${value.map((item: JsonValue) => writeValue(item, inner, indent)).join(`,${inner}`)}${newline}]`;
+  }
+  const members = Object.entries(value as JsonObject).sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  if (members.length === 0) return '{}';
+  const colon = newline === '' ? ':' : ': ';
+  const texts = members.map(([key, member]) => `${JSON.stringify(key)}${colon}${writeValue(member, inner, indent)}`);
+  return `{${inner}${texts.join(`,${inner}`)}${newline}}`;
+}
