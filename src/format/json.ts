@@ -17,16 +17,14 @@ export function parseJson(json: Uint8Array | string, what: string, bytesMax: num
   if (json.length > bytesMax) {
     throw new FormatError('LIMIT_EXCEEDED', `${what} is larger than the ${bytesMax} bytes that are read`);
   }
-  let text: string;
-  let value: unknown;
   try {
-    text = typeof json === 'string' ? json : utf8.decode(json);
-    value = JSON.parse(text);
+    const text = typeof json === 'string' ? json : utf8.decode(json);
+    checkDepth(text, what);
+    return JSON.parse(text);
   } catch (cause) {
+    if (cause instanceof FormatError) throw cause;
     throw new FormatError('BAD_STRUCTURE', `${what} is not JSON`, { cause });
   }
-  checkDepth(text, what);
-  return value;
 }
 
 /** No spaces at all, or `indent` spaces a level; without a newline at the end. */
@@ -34,12 +32,16 @@ export function writeJson(value: JsonValue, indent = 0): string {
   return writeValue(value, indent === 0 ? '' : '\n', ' '.repeat(indent));
 }
 
-/** The text is valid JSON, so brackets outside of strings are what nests. */
+/** Before anything is built: a value of a million levels costs much more memory than its text. */
 function checkDepth(text: string, what: string): void {
   let depth = 0;
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
-    if (token === '[' || token === '{') depth++;
-    else if (token === ']' || token === '}') depth--;
+  let quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i];
+    if (character === '"') quoted = !quoted;
+    else if (character === '\\') i++;
+    else if (!quoted && (character === '[' || character === '{')) depth++;
+    else if (!quoted && (character === ']' || character === '}')) depth--;
     if (depth > jsonDepthMax) throw new FormatError('LIMIT_EXCEEDED', `${what} is nested deeper than ${jsonDepthMax} levels`);
   }
 }
