@@ -2,7 +2,6 @@
  * Format: datastore, section 2. The header of a blob file or chunk file (both are the same): magic, CRC and, if
  * encrypted, IV and tag. What follows the header is payload up to the end of the file; nothing here looks into it.
  */
-import { crc32 } from 'node:zlib';
 import { FormatError } from '../errors.js';
 
 export type BlobKind = 'plain' | 'zstd' | 'encrypted' | 'encrypted-zstd';
@@ -11,7 +10,7 @@ export interface BlobHeader {
   readonly kind: BlobKind;
   readonly compressed: boolean;
   readonly encrypted: boolean;
-  /** CRC-32 over the payload. */
+  /** CRC-32, that of zlib, over the payload. */
   readonly crc: number;
   /** 16 bytes each, views into the given bytes; only if encrypted. */
   readonly iv: Buffer | undefined;
@@ -86,27 +85,10 @@ export function encodeBlobHeader(kind: BlobKind, crc: number, iv?: Uint8Array, t
   return header;
 }
 
-/** CRC-32 (that of zlib) over a payload. */
-export function payloadCrc(payload: Uint8Array): number {
-  return crc32(payload);
-}
-
-/** Throws BAD_CRC if the payload of the encoded blob `bytes` is not the one that `header` was written for. */
-export function checkBlobCrc(header: BlobHeader, bytes: Uint8Array): void {
-  const crc = payloadCrc(bytes.subarray(header.payloadOffset));
-  if (crc !== header.crc) {
-    throw new FormatError('BAD_CRC', `the CRC of the blob is ${hex32(crc)}, its header says ${hex32(header.crc)}: it is damaged`);
-  }
-}
-
 function isEncrypted(kind: BlobKind): boolean {
   return kind === 'encrypted' || kind === 'encrypted-zstd';
 }
 
 function truncated(length: number, needed: number): FormatError {
   return new FormatError('TRUNCATED', `a blob of ${length} bytes is too short: its header alone is ${needed} bytes`);
-}
-
-function hex32(value: number): string {
-  return value.toString(16).padStart(8, '0');
 }

@@ -3,6 +3,7 @@
  * JSON.stringify can't do, since objects put keys like '10' first). Format: datastore, sections 5.1 and 5.3.
  */
 import { FormatError } from '../errors.js';
+import { decodeText } from './text.js';
 
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
 export interface JsonObject {
@@ -10,19 +11,14 @@ export interface JsonObject {
 }
 
 const jsonDepthMax = 32;
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** `what` begins the message, `bytesMax` bounds the text. Throws LIMIT_EXCEEDED or BAD_STRUCTURE. */
 export function parseJson(json: Uint8Array | string, what: string, bytesMax: number): unknown {
-  if (json.length > bytesMax) {
-    throw new FormatError('LIMIT_EXCEEDED', `${what} is larger than the ${bytesMax} bytes that are read`);
-  }
+  const text = decodeText(typeof json === 'string' ? Buffer.from(json) : json, what, bytesMax);
+  checkDepth(text, what);
   try {
-    const text = typeof json === 'string' ? json : utf8.decode(json);
-    checkDepth(text, what);
     return JSON.parse(text);
   } catch (cause) {
-    if (cause instanceof FormatError) throw cause;
     throw new FormatError('BAD_STRUCTURE', `${what} is not JSON`, { cause });
   }
 }

@@ -1,0 +1,67 @@
+/**
+ * Format: datastore, section 6.6. A backup may hold its own key, encrypted with an RSA master key (PKCS#1 v1.5), as
+ * `rsa-encrypted.key.blob`. The plain text is the JSON of a key file.
+ */
+import { constants, createPrivateKey, createPublicKey, privateDecrypt, publicEncrypt, type KeyObject } from 'node:crypto';
+import { CryptoError, messageOf } from '../errors.js';
+
+const { RSA_NO_PADDING, RSA_PKCS1_PADDING } = constants;
+/** 00 02, at least 8 bytes of padding, 00. */
+const paddingBytesMin = 11;
+const modulusBitsMax = 16384;
+
+/** As many bytes as the modulus has. Throws BAD_KEY_FILE if `publicPem` is no RSA key or too small for `plain`. */
+export function encryptWithMasterKey(publicPem: string | Buffer, plain: Uint8Array): Buffer {
+  const key = rsaKey(() => createPublicKey(publicPem));
+  if (plain.length > modulusBytes(key) - paddingBytesMin) {
+    throw new CryptoError('BAD_KEY_FILE', `a master key of ${modulusBytes(key) * 8} bits is too small for ${plain.length} bytes`);
+  }
+  return publicEncrypt({ key, padding: RSA_PKCS1_PADDING }, plain);
+}
+
+/**
+ * What encryptWithMasterKey() was given. Throws PASSWORD_REQUIRED or WRONG_PASSWORD for the PEM's own password,
+ * BAD_KEY_FILE if `privatePem` is no RSA key, WRONG_KEY if it is not the one that `ciphertext` was made for.
+ */
+export function decryptWithMasterKey(privatePem: string | Buffer, password: Buffer | undefined, ciphertext: Uint8Array): Buffer {
+  const key = rsaKey(() => createPrivateKey({ key: privatePem, ...(password && { passphrase: password }) }));
+  if (ciphertext.length !== modulusBytes(key)) throw wrongKey();
+  // Node refuses PKCS#1 v1.5 here because of attacks that need an answer for each of many forged messages.
+  let padded: Buffer;
+  try {
+    padded = privateDecrypt({ key, padding: RSA_NO_PADDING }, ciphertext);
+  } catch (cause) {
+    throw wrongKey(cause);
+  }
+  const end = padded.indexOf(0, 2);
+  if (padded[0] !== 0 || padded[1] !== 2 || end < paddingBytesMin - 1) throw wrongKey();
+  return padded.subarray(end + 1);
+}
+
+function rsaKey(load: () => KeyObject): KeyObject {
+  let key: KeyObject;
+  try {
+    key = load();
+  } catch (cause) {
+    throw loadError(cause);
+  }
+  if (key.asymmetricKeyType !== 'rsa' || modulusBytes(key) * 8 > modulusBitsMax) {
+    throw new CryptoError('BAD_KEY_FILE', `the master key is not an RSA key of at most ${modulusBitsMax} bits`);
+  }
+  return key;
+}
+
+function modulusBytes(key: KeyObject): number {
+  return Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8);
+}
+
+function loadError(cause: unknown): CryptoError {
+  const code = (cause as { code?: unknown }).code;
+  if (code === 'ERR_MISSING_PASSPHRASE') return new CryptoError('PASSWORD_REQUIRED', 'the master key needs a password', { cause });
+  if (code === 'ERR_OSSL_BAD_DECRYPT') return new CryptoError('WRONG_PASSWORD', 'the password does not fit the master key', { cause });
+  return new CryptoError('BAD_KEY_FILE', `the master key can't be read: ${messageOf(cause)}`, { cause });
+}
+
+function wrongKey(cause?: unknown): CryptoError {
+  return new CryptoError('WRONG_KEY', 'the data was not encrypted for this master key', { cause });
+}

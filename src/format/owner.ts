@@ -1,0 +1,25 @@
+/** Format: datastore, sections 1.2 and 1.4. `owner` of a group: one line with the user or API token it belongs to. */
+import { FormatError } from '../errors.js';
+import { decodeText } from './text.js';
+
+export const ownerBytesMax = 4096;
+
+/** `user@realm` or `user@realm!token`. */
+const ownerPattern = /^[^\s:/\p{Cc}]+@[A-Za-z0-9_][A-Za-z0-9._-]*(?:![A-Za-z0-9_][A-Za-z0-9._-]*)?$/u;
+
+/** The first line without trailing white space. Throws BAD_STRUCTURE if it does not name a user, or LIMIT_EXCEEDED. */
+export function parseOwner(bytes: Uint8Array): string {
+  const [line = ''] = decodeText(bytes, 'the owner file', ownerBytesMax).split('\n', 1);
+  return checkOwner(line.trimEnd());
+}
+
+export function encodeOwner(owner: string): Buffer {
+  return Buffer.from(`${checkOwner(owner)}\n`);
+}
+
+function checkOwner(owner: string): string {
+  if (!ownerPattern.test(owner)) {
+    throw new FormatError('BAD_STRUCTURE', `the owner file does not name an owner like 'backup@pbs' but ${JSON.stringify(owner)}`);
+  }
+  return owner;
+}
