@@ -15,7 +15,7 @@ export const passwordBytesMin = 5;
 export function unwrapKeyFile(file: KeyFile, password?: Uint8Array): EncryptionKey {
   const key = new EncryptionKey(file.kdf.type === 'none' ? file.data : unwrap(file, password));
   if (file.fingerprint !== undefined && !file.fingerprint.equals(key.fingerprint)) {
-    throw new CryptoError('BAD_KEY_FILE', `the key file is damaged: its fingerprint is not that of its key ${key.fingerprintText}`);
+    throw new CryptoError('BAD_KEY_FILE', `the key file names another fingerprint than that of its key, ${key.fingerprintText}`);
   }
   return key;
 }

@@ -18,10 +18,11 @@ export function verifyManifestSignature(manifest: Manifest, key: EncryptionKey):
   if (manifest.signature === undefined) return 'unsigned';
   const { keyFingerprint } = manifest.unprotected;
   if (keyFingerprint !== undefined && !keyFingerprint.equals(key.fingerprint)) {
-    throw new CryptoError('WRONG_KEY', `the manifest is signed with the key ${formatFingerprint(keyFingerprint)}, not with ${key.fingerprintText}`);
+    const signer = formatFingerprint(keyFingerprint);
+    throw new CryptoError('WRONG_KEY', `the manifest is signed with the key ${signer}, not with ${key.fingerprintText}`);
   }
   if (manifest.signature !== signManifest(manifest, key)) {
-    throw new CryptoError('BAD_SIGNATURE', `the manifest was changed after it was signed, or not signed with the key ${key.fingerprintText}`);
+    throw new CryptoError('BAD_SIGNATURE', `the manifest is not what was signed with the key ${key.fingerprintText}`);
   }
   return 'signed';
 }

@@ -3,7 +3,7 @@
  * `rsa-encrypted.key.blob`. The plain text is the JSON of a key file.
  */
 import { constants, createPrivateKey, createPublicKey, privateDecrypt, publicEncrypt, type KeyObject } from 'node:crypto';
-import { CryptoError, messageOf } from '../errors.js';
+import { CryptoError, codeOf, messageOf } from '../errors.js';
 
 const { RSA_NO_PADDING, RSA_PKCS1_PADDING } = constants;
 /** 00 02, at least 8 bytes of padding, 00. */
@@ -24,7 +24,7 @@ export function encryptWithMasterKey(publicPem: string | Buffer, plain: Uint8Arr
  * BAD_KEY_FILE if `privatePem` is no RSA key, WRONG_KEY if it is not the one that `ciphertext` was made for.
  */
 export function decryptWithMasterKey(privatePem: string | Buffer, password: Buffer | undefined, ciphertext: Uint8Array): Buffer {
-  const key = rsaKey(() => createPrivateKey({ key: privatePem, ...(password && { passphrase: password }) }));
+  const key = rsaKey(() => createPrivateKey({ key: privatePem, passphrase: password ?? '' }), password);
   if (ciphertext.length !== modulusBytes(key)) throw wrongKey();
   // Node refuses PKCS#1 v1.5 here because of attacks that need an answer for each of many forged messages.
   let padded: Buffer;
@@ -38,12 +38,12 @@ export function decryptWithMasterKey(privatePem: string | Buffer, password: Buff
   return padded.subarray(end + 1);
 }
 
-function rsaKey(load: () => KeyObject): KeyObject {
+function rsaKey(load: () => KeyObject, password?: Buffer): KeyObject {
   let key: KeyObject;
   try {
     key = load();
   } catch (cause) {
-    throw loadError(cause);
+    throw loadError(cause, password);
   }
   if (key.asymmetricKeyType !== 'rsa' || modulusBytes(key) * 8 > modulusBitsMax) {
     throw new CryptoError('BAD_KEY_FILE', `the master key is not an RSA key of at most ${modulusBitsMax} bits`);
@@ -55,11 +55,13 @@ function modulusBytes(key: KeyObject): number {
   return Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8);
 }
 
-function loadError(cause: unknown): CryptoError {
-  const code = (cause as { code?: unknown }).code;
-  if (code === 'ERR_MISSING_PASSPHRASE') return new CryptoError('PASSWORD_REQUIRED', 'the master key needs a password', { cause });
-  if (code === 'ERR_OSSL_BAD_DECRYPT') return new CryptoError('WRONG_PASSWORD', 'the password does not fit the master key', { cause });
-  return new CryptoError('BAD_KEY_FILE', `the master key can't be read: ${messageOf(cause)}`, { cause });
+function loadError(cause: unknown, password: Buffer | undefined): CryptoError {
+  if (codeOf(cause) !== 'ERR_OSSL_BAD_DECRYPT') {
+    return new CryptoError('BAD_KEY_FILE', `the master key can't be read: ${messageOf(cause)}`, { cause });
+  }
+  return password === undefined
+    ? new CryptoError('PASSWORD_REQUIRED', 'the master key needs a password', { cause })
+    : new CryptoError('WRONG_PASSWORD', 'the password does not fit the master key', { cause });
 }
 
 function wrongKey(cause?: unknown): CryptoError {

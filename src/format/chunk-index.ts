@@ -49,7 +49,7 @@ export function decodeIndexHeader(bytes: Buffer, magic: Buffer, entryBytes: numb
     throw new FormatError('TRUNCATED', `an index of ${bytes.length} bytes is too short for a header and one entry`);
   }
   if (bytes.length > indexBytesMax) {
-    throw new FormatError('LIMIT_EXCEEDED', `an index of ${bytes.length} bytes is larger than the ${indexBytesMax} bytes that are read`);
+    throw new FormatError('LIMIT_EXCEEDED', `the index has ${bytes.length} bytes, more than the ${indexBytesMax} that are read`);
   }
   if ((bytes.length - indexHeaderBytes) % entryBytes !== 0) {
     throw new FormatError('BAD_STRUCTURE', `an index of ${bytes.length} bytes does not end with a whole entry`);

@@ -1,7 +1,16 @@
 /** Format: datastore, section 4.2. `.didx`: a stream cut into chunks of any size; an entry is the chunk's end and digest. */
 import { FormatError } from '../errors.js';
 import { chunkBytesMax } from './blob.js';
-import { allocateIndex, csumOf, decodeIndexHeader, digestBytes, indexHeaderBytes, writeCsum, type ChunkIndex, type IndexHeader } from './chunk-index.js';
+import {
+  allocateIndex,
+  csumOf,
+  decodeIndexHeader,
+  digestBytes,
+  indexHeaderBytes,
+  writeCsum,
+  type ChunkIndex,
+  type IndexHeader,
+} from './chunk-index.js';
 import { writeInt64 } from './uint64.js';
 
 const magic = Buffer.from('1c914ea519bab3cd', 'hex');
@@ -110,7 +119,7 @@ function checkEnds(view: DataView, count: number): void {
     const end = endAt(view, i);
     // Steps and their number are bounded (indexBytesMax), so an end that passes is far below 2^53.
     if (!(end > start && end - start <= chunkBytesMax)) {
-      throw new FormatError('BAD_STRUCTURE', `chunk ${i} of the index ends at ${end}, not within ${chunkBytesMax} bytes after ${start}`);
+      throw new FormatError('BAD_STRUCTURE', `chunk ${i} ends at ${end}, not 1 to ${chunkBytesMax} bytes after ${start}`);
     }
     start = end;
   }

@@ -1,7 +1,16 @@
 /** Format: datastore, section 4.1. `.fidx`: an image cut into chunks of one size, the last one possibly shorter. */
 import { FormatError } from '../errors.js';
 import { chunkBytesMax } from './blob.js';
-import { allocateIndex, csumOf, decodeIndexHeader, digestBytes, indexHeaderBytes, writeCsum, type ChunkIndex, type IndexHeader } from './chunk-index.js';
+import {
+  allocateIndex,
+  csumOf,
+  decodeIndexHeader,
+  digestBytes,
+  indexHeaderBytes,
+  writeCsum,
+  type ChunkIndex,
+  type IndexHeader,
+} from './chunk-index.js';
 import { readUint64, writeInt64 } from './uint64.js';
 
 export const fixedChunkBytesMin = 64 * 1024;
@@ -70,7 +79,8 @@ export function parseFixedIndex(bytes: Buffer): FixedIndex {
   const index = new FixedIndex(bytes, header, size, chunkSize);
   const length = indexHeaderBytes + index.count * digestBytes;
   if (bytes.length !== length) {
-    throw new FormatError('BAD_STRUCTURE', `an index of ${size} bytes in chunks of ${chunkSize} has ${length} bytes, not ${bytes.length}`);
+    const found = `the index has ${bytes.length} bytes`;
+    throw new FormatError('BAD_STRUCTURE', `${found}, but ${size} bytes in chunks of ${chunkSize} need ${length}`);
   }
   return index;
 }
@@ -89,7 +99,7 @@ export function encodeFixedIndex(parts: FixedIndexParts): Buffer {
   checkChunkSize(parts.chunkSize);
   const count = Math.ceil(parts.size / parts.chunkSize);
   if (parts.digests.length !== count * digestBytes) {
-    throw new FormatError('BAD_STRUCTURE', `${parts.size} bytes in chunks of ${parts.chunkSize} need ${count} digests of 32 bytes`);
+    throw new FormatError('BAD_STRUCTURE', `${parts.size} bytes in chunks of ${parts.chunkSize} need ${count} digests`);
   }
   const bytes = allocateIndex(magic, count, digestBytes, parts);
   writeInt64(bytes, parts.size, sizeOffset);

@@ -19,7 +19,7 @@ export function encodeOwner(owner: string): Buffer {
 
 function checkOwner(owner: string): string {
   if (!ownerPattern.test(owner)) {
-    throw new FormatError('BAD_STRUCTURE', `the owner file does not name an owner like 'backup@pbs' but ${JSON.stringify(owner)}`);
+    throw new FormatError('BAD_STRUCTURE', `${JSON.stringify(owner)} is not an owner like 'backup@pbs' or 'backup@pbs!token'`);
   }
   return owner;
 }
