@@ -1,0 +1,30 @@
+/** The partitions of a disk image, numbered as the Linux kernel numbers them. */
+import type { ChunkStream } from '../chunk-stream.js';
+import { readGpt } from './gpt.js';
+import { readMbr } from './mbr.js';
+
+export interface Partition {
+  /** From 1; logical partitions of an MBR from 5. */
+  readonly number: number;
+  /** Bytes in the image. */
+  readonly start: number;
+  readonly length: number;
+}
+
+/** Reads `bytes` bytes at `offset`; undefined beyond the end of the image. */
+export type SectorReader = (offset: number, bytes: number) => Promise<Buffer | undefined>;
+
+export const sectorBytesKnown = [512, 4096] as const;
+
+/** Empty for an image without a partition table. What lies outside the image is cut off or left out. */
+export async function readPartitions(image: ChunkStream): Promise<readonly Partition[]> {
+  const read: SectorReader = async (offset, bytes) => {
+    if (offset < 0 || offset + bytes > image.size) return undefined;
+    return Buffer.from((await image.window(offset, bytes)).subarray(0, bytes));
+  };
+  const found = (await readGpt(read, image.size)) ?? (await readMbr(read, image.size)) ?? [];
+  return found
+    .filter(({ start, length }) => start > 0 && start < image.size && length > 0)
+    .map((partition) => ({ ...partition, length: Math.min(partition.length, image.size - partition.start) }))
+    .sort((a, b) => a.number - b.number);
+}

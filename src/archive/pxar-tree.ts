@@ -1,0 +1,217 @@
+/**
+ * A pxar archive as a tree of nodes, read where it is asked for and nowhere else: opening a file reads the goodbye tables of the directories
+ * on its path, its entry and its content. Format: pxar, sections 2.5 to 2.7.
+ *
+ * A node is known by a number that is true as long as the archive is: twice the position where a directory ends, or
+ * twice the position of another entry's FILENAME header plus one.
+ */
+import { LRUCache } from 'lru-cache';
+import { FileError, FormatError } from '../errors.js';
+import type { Decoded } from '../format/decoded.js';
+import type { PxarEntry } from '../format/pxar/entry.js';
+import { decodeEntry, decodeName, decodePreamble } from '../format/pxar/entry-decoder.js';
+import { decodeGoodbyeTable, decodeGoodbyeTail } from '../format/pxar/goodbye.js';
+import { decodeItemHeader, goodbyeItemBytes, itemHeaderBytes } from '../format/pxar/item.js';
+import { nameHash } from '../format/pxar/name-hash.js';
+import type { MaybePromise } from '../vfs/file-system.js';
+import { then } from '../vfs/maybe.js';
+import type { ChunkStream } from './chunk-stream.js';
+import { PxarDirectory } from './pxar-directory.js';
+
+export type NodeId = number;
+
+export interface PxarNode {
+  readonly id: NodeId;
+  /** Never a hard link: those are resolved to what they point at. */
+  readonly entry: PxarEntry;
+  /** Of a file of a v1 archive: where its data begins. */
+  readonly dataPosition: number;
+}
+
+export interface PxarChild extends PxarNode {
+  readonly name: Buffer;
+  /** Whether this name is a HARDLINK item. */
+  readonly linked: boolean;
+}
+
+/** The bytes of a file: a part of one of the archive's streams. */
+export interface PxarContentRange {
+  readonly stream: ChunkStream;
+  readonly offset: number;
+  readonly size: number;
+}
+
+export interface PxarStreams {
+  /** The archive, or the metadata part of a split one. */
+  readonly meta: ChunkStream;
+  readonly payload: ChunkStream | undefined;
+}
+
+const nodesKeptMax = 8192;
+/** Kept goodbye tables together: 24 bytes a child. */
+const childrenKeptMax = 1 << 20;
+const windowBytesFirst = 512;
+
+export const directoryId = (end: number): NodeId => end * 2;
+export const entryId = (namePosition: number): NodeId => namePosition * 2 + 1;
+const isDirectoryId = (id: NodeId): boolean => id % 2 === 0;
+const positionOf = (id: NodeId): number => Math.floor(id / 2);
+
+export class PxarTree {
+  readonly streams: PxarStreams;
+  readonly version: 1 | 2;
+  readonly prelude: Buffer | undefined;
+  readonly #rootEntryPosition: number;
+  readonly #nodes = new LRUCache<NodeId, PxarNode>({ max: nodesKeptMax });
+  readonly #directories = new LRUCache<number, PxarDirectory>({ maxSize: childrenKeptMax, sizeCalculation: (directory) => directory.count + 1 });
+
+  private constructor(streams: PxarStreams, preamble: { version: 1 | 2; prelude: Buffer | undefined }, rootEntryPosition: number) {
+    this.streams = streams;
+    this.version = preamble.version;
+    this.prelude = preamble.prelude;
+    this.#rootEntryPosition = rootEntryPosition;
+  }
+
+  static async open(streams: PxarStreams): Promise<PxarTree> {
+    const { value, bytes } = await decodeAt(streams.meta, 0, decodePreamble);
+    if ((value.version === 2) !== (streams.payload !== undefined)) {
+      const what = value.version === 2 ? 'a split archive without its payload' : 'a payload beside an archive that is not split';
+      throw new FormatError('BAD_STRUCTURE', `${streams.meta.path} is ${what}`);
+    }
+    return new PxarTree(streams, value, bytes);
+  }
+
+  get root(): NodeId {
+    return directoryId(this.streams.meta.size);
+  }
+
+  /** Numbers of nodes are below this. */
+  get idEnd(): number {
+    return directoryId(this.streams.meta.size) + 2;
+  }
+
+  node(id: NodeId): MaybePromise<PxarNode> {
+    const known = this.#nodes.get(id);
+    if (known !== undefined) return known;
+    const position = positionOf(id);
+    if (!isDirectoryId(id)) return then(this.#childAt(position, this.streams.meta.size), (child) => child);
+    return then(this.directory(id), ({ entryPosition }) =>
+      then(this.#entryAt(entryPosition), ({ entry, end }) => this.#keep({ id, entry, dataPosition: end })),
+    );
+  }
+
+  /** NOT_A_DIRECTORY if the node is none. */
+  directory(id: NodeId): MaybePromise<PxarDirectory> {
+    if (!isDirectoryId(id)) throw new FileError('NOT_A_DIRECTORY', 'not a directory');
+    const end = positionOf(id);
+    const known = this.#directories.get(end);
+    if (known !== undefined) return known;
+    return then(this.#readDirectory(end), (directory) => {
+      this.#directories.set(end, directory);
+      return directory;
+    });
+  }
+
+  /** The child called `name`, or undefined. */
+  lookup(id: NodeId, name: Buffer): MaybePromise<PxarChild | undefined> {
+    return then(this.directory(id), (directory) => this.#findNamed(directory, directory.find(nameHash(name)), name));
+  }
+
+  child(directory: PxarDirectory, slot: number): MaybePromise<PxarChild> {
+    const { start, end } = directory.range(slot);
+    return this.#childAt(start, end);
+  }
+
+  /** Where the bytes of a file are; for a split archive this checks the header in front of them. */
+  content(node: PxarNode): MaybePromise<PxarContentRange> {
+    const { content } = node.entry;
+    if (content === undefined) throw new FileError('INVALID_ARGUMENT', 'only regular files have content');
+    const { meta, payload } = this.streams;
+    if (content.where === 'inline') return checkedRange({ stream: meta, offset: node.dataPosition, size: content.size });
+    if (payload === undefined) throw new FormatError('BAD_STRUCTURE', `${meta.path} refers to a payload that it does not have`);
+    const range = checkedRange({ stream: payload, offset: content.offset + itemHeaderBytes, size: content.size });
+    return then(decodeAt(payload, content.offset, decodeItemHeader), ({ value }) => {
+      if (value.type === 'PAYLOAD' && value.contentBytes === content.size) return range;
+      throw new FormatError('BAD_STRUCTURE', `${payload.path} has no file of ${content.size} bytes at ${content.offset}, as its metadata says`);
+    });
+  }
+
+  #findNamed(directory: PxarDirectory, slots: readonly number[], name: Buffer): MaybePromise<PxarChild | undefined> {
+    const [slot, ...others] = slots;
+    if (slot === undefined) return undefined;
+    const { start, end } = directory.range(slot);
+    return then(decodeAt(this.streams.meta, start, decodeName), ({ value }) =>
+      value.equals(name) ? this.#childAt(start, end) : this.#findNamed(directory, others, name),
+    );
+  }
+
+  /** The entry whose FILENAME header is at `start`; `end` matters for directories only. */
+  #childAt(start: number, end: number): MaybePromise<PxarChild> {
+    return then(decodeAt(this.streams.meta, start, decodeName), ({ value: name, bytes }) =>
+      then(this.#entryAt(start + bytes), ({ entry, end: dataPosition }) => {
+        if (entry.hardlink !== undefined) return this.#linkTarget(start - entry.hardlink.distance, name);
+        const id = entry.kind === 'directory' ? directoryId(end) : entryId(start);
+        return { ...this.#keep({ id, entry, dataPosition }), name, linked: false };
+      }),
+    );
+  }
+
+  #linkTarget(start: number, name: Buffer): MaybePromise<PxarChild> {
+    const id = entryId(start);
+    const known = this.#nodes.get(id);
+    if (known !== undefined) return { ...known, name, linked: true };
+    if (start < 0) throw new FormatError('BAD_STRUCTURE', `a hard link in ${this.streams.meta.path} points before the archive`);
+    return then(decodeAt(this.streams.meta, start, decodeName), ({ bytes }) =>
+      then(this.#entryAt(start + bytes), ({ entry, end }) => {
+        if (entry.kind === 'file') return { ...this.#keep({ id, entry, dataPosition: end }), name, linked: true };
+        throw new FormatError('BAD_STRUCTURE', `a hard link in ${this.streams.meta.path} points at a ${entry.kind}`);
+      }),
+    );
+  }
+
+  #entryAt(position: number): MaybePromise<{ entry: PxarEntry; end: number }> {
+    const { meta } = this.streams;
+    const decode = (window: Buffer): Decoded<PxarEntry> => decodeEntry(window, { atStreamEnd: position + window.length >= meta.size });
+    return then(decodeAt(meta, position, decode), ({ value, bytes }) => ({ entry: value, end: position + bytes }));
+  }
+
+  #readDirectory(end: number): MaybePromise<PxarDirectory> {
+    const { meta } = this.streams;
+    return then(meta.window(end - goodbyeItemBytes, goodbyeItemBytes), (tailWindow) => {
+      const tail = decodeGoodbyeTail(tailWindow.subarray(0, goodbyeItemBytes));
+      const goodbyePosition = end - tail.tableBytes;
+      const start = goodbyePosition - tail.entryDistance;
+      const isRoot = end === meta.size;
+      if (start < 0 || (isRoot && start !== 0)) throw new FormatError('BAD_STRUCTURE', `a directory of ${meta.path} begins before the archive`);
+      return then(meta.window(goodbyePosition, tail.tableBytes), (window) => {
+        const table = decodeGoodbyeTable(window.subarray(0, tail.tableBytes));
+        return new PxarDirectory(table, goodbyePosition, isRoot ? this.#rootEntryPosition : start);
+      });
+    });
+  }
+
+  #keep(node: PxarNode): PxarNode {
+    this.#nodes.set(node.id, node);
+    return node;
+  }
+}
+
+function checkedRange(range: PxarContentRange): PxarContentRange {
+  if (range.offset + range.size <= range.stream.size) return range;
+  throw new FormatError('TRUNCATED', `${range.stream.path} ends within a file`);
+}
+
+/** Decodes what begins at `position`, with as much of the stream as that needs. */
+export function decodeAt<T>(
+  stream: ChunkStream,
+  position: number,
+  decode: (window: Buffer) => Decoded<T>,
+  bytesMin = windowBytesFirst,
+): MaybePromise<{ value: T; bytes: number }> {
+  return then(stream.window(position, bytesMin), (window) => {
+    const decoded = decode(window);
+    if (!('needBytes' in decoded)) return decoded;
+    if (position + decoded.needBytes > stream.size) throw new FormatError('TRUNCATED', `${stream.path} ends within an item at ${position}`);
+    return decodeAt(stream, position, decode, Math.max(decoded.needBytes, bytesMin * 2));
+  });
+}

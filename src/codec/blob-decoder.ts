@@ -1,0 +1,24 @@
+/** A whole small blob in memory: CRC, decrypt, decompress. Format: datastore, section 2. */
+import { crc32 } from 'node:zlib';
+import { decryptInto } from '../crypto/blob-cipher.js';
+import type { EncryptionKey } from '../crypto/encryption-key.js';
+import { CryptoError, FormatError } from '../errors.js';
+import { chunkBytesMax, decodeBlobHeader } from '../format/blob.js';
+import { decompressAtMost, type Zstd } from '../os/zstd/zstd.js';
+
+
+/** The content, at most 16 MiB as a server takes it. FormatError for damage; KEY_REQUIRED or BAD_TAG if it is encrypted. */
+export function decodeBlob(bytes: Buffer, zstd: Zstd, key: EncryptionKey | undefined): Buffer {
+  const header = decodeBlobHeader(bytes);
+  let payload = bytes.subarray(header.payloadOffset);
+  if (crc32(payload) !== header.crc) throw new FormatError('BAD_CRC', 'the CRC-32 of the blob is wrong: it is damaged');
+  if (header.iv !== undefined && header.tag !== undefined) {
+    if (key === undefined) throw new CryptoError('KEY_REQUIRED', 'the blob is encrypted: a key file is needed (--keyfile)');
+    const clear = Buffer.alloc(payload.length);
+    decryptInto(key.encKey, header.iv, header.tag, payload, clear);
+    payload = clear;
+  }
+  if (header.compressed) return decompressAtMost(zstd, payload, chunkBytesMax);
+  if (payload.length > chunkBytesMax) throw new FormatError('LIMIT_EXCEEDED', `a blob of ${payload.length} bytes is larger than any server takes`);
+  return payload;
+}

@@ -1,0 +1,238 @@
+/**
+ * Decoded, verified chunks in the slab: least recently used ones go first, each is decoded once however many ask for it,
+ * and requests of readers go before read-ahead.
+ *
+ * A view that `get` or `load` gives is valid until the current turn of the event loop ends: what is evicted goes into
+ * a limbo first and is used again in a later turn.
+ */
+import { LRUCache } from 'lru-cache';
+import { StoreError } from '../errors.js';
+import { Slab, roomBytes, type Room } from './slab.js';
+import { WorkerPool } from './worker-pool.js';
+
+export interface ChunkRef {
+  readonly digest: Buffer;
+  /** Bytes of content. */
+  readonly length: number;
+  /** Number of the key among those of the cache, -1: not encrypted. */
+  readonly keyNumber: number;
+}
+
+export interface ChunkCacheOptions {
+  readonly bytesMax: number;
+  readonly keys: readonly Uint8Array[];
+  readonly pathOf: (digest: Buffer) => string;
+  readonly workers?: number;
+}
+
+export interface CacheStatistics {
+  readonly bytesMax: number;
+  readonly bytesUsed: number;
+  readonly chunks: number;
+  readonly hits: number;
+  readonly misses: number;
+  readonly prefetched: number;
+  readonly bytesDecoded: number;
+  readonly failures: number;
+  readonly queued: number;
+  readonly inWork: number;
+  readonly workers: number;
+}
+
+interface Slot {
+  readonly room: Room;
+  readonly view: Buffer;
+}
+
+interface Request {
+  readonly key: string;
+  readonly ref: ChunkRef;
+  urgent: boolean;
+  readonly promise: Promise<Buffer>;
+  readonly settle: (result: Buffer | Error) => void;
+}
+
+const prefetchQueueMax = 64;
+const reserveBytesPerWorker = 1 << 22;
+
+export class ChunkCache {
+  readonly #slab: Slab;
+  readonly #pool: WorkerPool;
+  readonly #pathOf: (digest: Buffer) => string;
+  readonly #ready: LRUCache<string, Slot>;
+  readonly #requests = new Map<string, Request>();
+  readonly #urgent = new Set<Request>();
+  readonly #prefetch = new Set<Request>();
+  #limbo: Room[] = [];
+  #inWork = 0;
+  #closed = false;
+  readonly #counts = { hits: 0, misses: 0, prefetched: 0, bytesDecoded: 0, failures: 0 };
+
+  constructor(options: ChunkCacheOptions) {
+    this.#slab = new Slab(options.bytesMax);
+    this.#pool = new WorkerPool({ memory: this.#slab.memory, keys: options.keys }, options.workers);
+    this.#pathOf = options.pathOf;
+    this.#ready = new LRUCache({
+      maxSize: this.#slab.bytes,
+      sizeCalculation: ({ room }) => room.bytes,
+      dispose: ({ room }) => {
+        this.#release(room);
+      },
+    });
+  }
+
+  get bytesMax(): number {
+    return this.#slab.bytes;
+  }
+
+  /** Lets the worker threads start, which takes some ten milliseconds, before the first chunk is known. */
+  start(): void {
+    this.#pool.start();
+  }
+
+  /** The content, if it is at hand. */
+  get(ref: ChunkRef): Buffer | undefined {
+    const slot = this.#ready.get(keyOf(ref));
+    if (slot === undefined) return undefined;
+    this.#counts.hits++;
+    return slot.view;
+  }
+
+  /** Decodes what `get` does not have. CHUNK_MISSING, CHUNK_CORRUPT or the system's error. */
+  load(ref: ChunkRef): Promise<Buffer> {
+    this.#counts.misses++;
+    return this.#request(ref, true).promise;
+  }
+
+  /** Decodes ahead of a reader; false if the queue is full. Failures show when somebody asks for the chunk. */
+  prefetch(ref: ChunkRef): boolean {
+    if (this.#ready.has(keyOf(ref)) || this.#requests.has(keyOf(ref))) return true;
+    if (this.#prefetch.size >= prefetchQueueMax) return false;
+    this.#counts.prefetched++;
+    this.#request(ref, false);
+    return true;
+  }
+
+  statistics(): CacheStatistics {
+    return {
+      ...this.#counts,
+      bytesMax: this.#slab.bytes,
+      bytesUsed: this.#ready.calculatedSize,
+      chunks: this.#ready.size,
+      queued: this.#urgent.size + this.#prefetch.size,
+      inWork: this.#inWork,
+      workers: this.#pool.size,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const request of [...this.#urgent, ...this.#prefetch]) request.settle(closed());
+    this.#urgent.clear();
+    this.#prefetch.clear();
+    await this.#pool.close();
+  }
+
+  #request(ref: ChunkRef, urgent: boolean): Request {
+    const key = keyOf(ref);
+    let request = this.#requests.get(key);
+    if (request === undefined) {
+      request = this.#newRequest(key, ref);
+      (urgent ? this.#urgent : this.#prefetch).add(request);
+      request.urgent = urgent;
+      this.#dispatch();
+    } else if (urgent && this.#prefetch.delete(request)) {
+      this.#urgent.add(request);
+    }
+    return request;
+  }
+
+  #newRequest(key: string, ref: ChunkRef): Request {
+    let settle: Request['settle'] = () => undefined;
+    const promise = new Promise<Buffer>((resolve, reject) => {
+      settle = (result) => {
+        this.#requests.delete(key);
+        if (result instanceof Error) reject(result);
+        else resolve(result);
+      };
+    });
+    // Nobody may wait for a prefetch.
+    promise.catch(() => undefined);
+    const request = { key, ref, urgent: false, promise, settle };
+    this.#requests.set(key, request);
+    if (this.#closed) settle(closed());
+    return request;
+  }
+
+  /** Gives jobs to the workers while they take some and there is room for the result. */
+  #dispatch(): void {
+    for (let free = this.#pool.capacity; free > 0; free--) {
+      const queue = this.#urgent.size > 0 ? this.#urgent : this.#prefetch;
+      const [request] = queue;
+      if (request === undefined) return;
+      const room = this.#slab.allocate(request.ref.length);
+      if (room === undefined) {
+        this.#evict(roomBytes(request.ref.length));
+        return;
+      }
+      queue.delete(request);
+      this.#decode(request, room);
+    }
+    this.#keepReserve();
+  }
+
+  #decode(request: Request, room: Room): void {
+    const { ref } = request;
+    this.#inWork++;
+    const { digest, keyNumber, length } = ref;
+    this.#pool.run({ path: this.#pathOf(digest), digest, keyNumber, offset: room.offset, length }, (error) => {
+      this.#inWork--;
+      if (error === undefined) {
+        const view = this.#slab.view(room, length);
+        this.#counts.bytesDecoded += length;
+        this.#ready.set(keyOf(ref), { room, view });
+        request.settle(view);
+      } else {
+        this.#counts.failures++;
+        this.#release(room);
+        request.settle(error);
+      }
+      this.#dispatch();
+    });
+  }
+
+  /** Rooms for the jobs of the next turn are freed in this one, so that full workers never wait for an eviction. */
+  #keepReserve(): void {
+    if (this.#requests.size === 0) return;
+    const reserve = Math.min(this.#slab.bytes / 4, this.#pool.size * reserveBytesPerWorker);
+    this.#evict(reserve - this.#slab.bytesFree - this.#limbo.reduce((sum, room) => sum + room.bytes, 0));
+  }
+
+  #evict(bytes: number): void {
+    let freed = 0;
+    while (freed < bytes) {
+      const slot = this.#ready.pop();
+      if (slot === undefined) return;
+      freed += slot.room.bytes;
+    }
+  }
+
+  #release(room: Room): void {
+    if (this.#limbo.push(room) > 1) return;
+    setImmediate(() => {
+      const rooms = this.#limbo;
+      this.#limbo = [];
+      for (const each of rooms) this.#slab.free(each);
+      this.#dispatch();
+    });
+  }
+}
+
+/** Two archives that give one digest different lengths can't both be right: the wrong one must not profit from the other. */
+function keyOf(ref: ChunkRef): string {
+  return `${ref.digest.toString('latin1')}${ref.length}`;
+}
+
+function closed(): StoreError {
+  return new StoreError('CLOSED', 'the datastore was closed');
+}

@@ -1,0 +1,112 @@
+/**
+ * From the file of a chunk to its verified content in place: read, CRC, decrypt, decompress, length, digest. Synchronous: it runs in worker threads.
+ * Format: datastore, sections 2.6 and 3.3.
+ */
+import { closeSync, fstatSync, openSync, readvSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
+import { decryptInto } from '../crypto/blob-cipher.js';
+import { chunkDigest } from '../crypto/chunk-digest.js';
+import type { EncryptionKey } from '../crypto/encryption-key.js';
+import { codeOf, StoreError } from '../errors.js';
+import { blobOverheadBytes, chunkBytesMax, decodeBlobHeader, type BlobHeader } from '../format/blob.js';
+import type { Zstd } from '../os/zstd/zstd.js';
+
+export interface ChunkToDecode {
+  readonly path: string;
+  readonly digest: Uint8Array;
+  /** Present if and only if the chunk must be an encrypted one. */
+  readonly key: EncryptionKey | undefined;
+}
+
+const plainHeaderBytes = blobOverheadBytes('plain');
+const encryptedHeaderBytes = blobOverheadBytes('encrypted');
+const fileBytesMax = encryptedHeaderBytes + chunkBytesMax;
+
+export class ChunkDecoder {
+  readonly #zstd: Zstd;
+  /** Encoded bytes as read, and what decryption gives when decompression follows. */
+  readonly #encoded = Buffer.allocUnsafeSlow(fileBytesMax);
+  #decrypted: Buffer | undefined;
+
+  constructor(zstd: Zstd) {
+    this.#zstd = zstd;
+  }
+
+  /**
+   * Fills `target`, whose length is what the index says. Throws CHUNK_MISSING, or CHUNK_CORRUPT with the reason as cause, or the system's error.
+   * Nothing in `target` may be believed before this returns.
+   */
+  decode(chunk: ChunkToDecode, target: Buffer): void {
+    const encoded = this.#read(chunk.path, target);
+    try {
+      this.#decodeInto(encoded, chunk, target);
+    } catch (cause) {
+      if (codeOf(cause) === 'CHUNK_CORRUPT') throw cause;
+      throw corrupt(chunk, cause instanceof Error ? cause.message : String(cause), cause);
+    }
+  }
+
+  /** A payload that can only be stored as it is (the file is just header and content) is read in place. */
+  #read(path: string, target: Buffer): { header: Buffer; payload: Buffer } {
+    const descriptor = openChunk(path);
+    try {
+      const { size } = fstatSync(descriptor);
+      if (size > fileBytesMax) throw new StoreError('CHUNK_CORRUPT', `${path} has ${size} bytes, more than any chunk`);
+      const payload = size === plainHeaderBytes + target.length ? target : this.#encoded.subarray(plainHeaderBytes);
+      const header = this.#encoded.subarray(0, plainHeaderBytes);
+      const length = readvSync(descriptor, [header, payload], 0) - plainHeaderBytes;
+      if (length < 0) throw new StoreError('CHUNK_CORRUPT', emptyOrShort(path, size));
+      return { header, payload: payload.subarray(0, length) };
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  #decodeInto({ header: start, payload: rest }: { header: Buffer; payload: Buffer }, chunk: ChunkToDecode, target: Buffer): void {
+    // The longer header of an encrypted chunk continues in the payload.
+    const header = decodeBlobHeader(Buffer.concat([start, rest.subarray(0, encryptedHeaderBytes - plainHeaderBytes)]));
+    const payload = rest.subarray(header.payloadOffset - plainHeaderBytes);
+    if (header.encrypted !== (chunk.key !== undefined)) {
+      throw corrupt(chunk, `it is ${header.encrypted ? 'encrypted' : 'not encrypted'}, its archive is the opposite`);
+    }
+    if (crc32(payload) !== header.crc) throw corrupt(chunk, 'its CRC-32 is wrong');
+    const length = this.#unpack(header, payload, chunk.key, target);
+    if (length !== target.length) throw corrupt(chunk, `it decodes to ${length} bytes, the index says ${target.length}`);
+    if (!chunkDigest(target, chunk.key?.idKey).equals(chunk.digest)) throw corrupt(chunk, 'its content has another digest');
+  }
+
+  #unpack(header: BlobHeader, payload: Buffer, key: EncryptionKey | undefined, target: Buffer): number {
+    let content = payload;
+    if (key !== undefined && header.iv !== undefined && header.tag !== undefined) {
+      if (!header.compressed && payload.length !== target.length) return payload.length;
+      const clear = header.compressed ? this.#clear().subarray(0, payload.length) : target;
+      decryptInto(key.encKey, header.iv, header.tag, payload, clear);
+      content = clear;
+    }
+    if (header.compressed) return this.#zstd.decompress(content, target);
+    if (content.length === target.length && content.buffer !== target.buffer) content.copy(target);
+    return content.length;
+  }
+
+  #clear(): Buffer {
+    return (this.#decrypted ??= Buffer.allocUnsafeSlow(fileBytesMax));
+  }
+}
+
+function openChunk(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') throw new StoreError('CHUNK_MISSING', `chunk ${path} is missing`, { cause });
+    throw cause;
+  }
+}
+
+function emptyOrShort(path: string, size: number): string {
+  if (size > 0) return `${path} has only ${size} bytes`;
+  return `${path} is empty: a damaged chunk, or one whose content is only in the object store behind this datastore`;
+}
+
+function corrupt(chunk: ChunkToDecode, reason: string, cause?: unknown): StoreError {
+  return new StoreError('CHUNK_CORRUPT', `chunk ${chunk.path} is damaged: ${reason}`, { cause });
+}

@@ -1,0 +1,89 @@
+/**
+ * One block of memory that main thread and workers share, handed out in rooms of a power of two between 64 KiB and
+ * 16 MiB (the buddy system), so that chunks of any size fit without copies and without garbage.
+ */
+import { chunkBytesMax } from '../format/blob.js';
+
+const roomBytesMin = 1 << 16;
+const roomBytesMax = chunkBytesMax;
+
+export interface Room {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export function roomBytes(length: number): number {
+  let bytes = roomBytesMin;
+  while (bytes < length) bytes *= 2;
+  return bytes;
+}
+
+export class Slab {
+  readonly memory: SharedArrayBuffer;
+  /** Offsets of free rooms by their size. */
+  readonly #free = new Map<number, Set<number>>();
+  #bytesFree: number;
+
+  /** `bytes` is rounded down to whole 16 MiB, at least one of them. Pages are taken from the system when first used. */
+  constructor(bytes: number) {
+    const blocks = Math.max(Math.floor(bytes / roomBytesMax), 1);
+    this.memory = new SharedArrayBuffer(blocks * roomBytesMax);
+    this.#bytesFree = this.memory.byteLength;
+    for (let size = roomBytesMin; size <= roomBytesMax; size *= 2) this.#free.set(size, new Set());
+    for (let block = 0; block < blocks; block++) this.#freeOf(roomBytesMax).add(block * roomBytesMax);
+  }
+
+  get bytes(): number {
+    return this.memory.byteLength;
+  }
+
+  get bytesFree(): number {
+    return this.#bytesFree;
+  }
+
+  /** A room for `length` bytes, or undefined if there is none in one piece. */
+  allocate(length: number): Room | undefined {
+    const bytes = roomBytes(length);
+    let size = bytes;
+    while (size <= roomBytesMax && this.#freeOf(size).size === 0) size *= 2;
+    if (size > roomBytesMax) return undefined;
+    const offset = takeAny(this.#freeOf(size));
+    while (size > bytes) {
+      size /= 2;
+      this.#freeOf(size).add(offset + size);
+    }
+    this.#bytesFree -= bytes;
+    return { offset, bytes };
+  }
+
+  free(room: Room): void {
+    let { offset, bytes } = room;
+    this.#bytesFree += bytes;
+    while (bytes < roomBytesMax) {
+      const inPair = offset % (bytes * 2);
+      const buddy = inPair === 0 ? offset + bytes : offset - bytes;
+      if (!this.#freeOf(bytes).delete(buddy)) break;
+      offset = Math.min(offset, buddy);
+      bytes *= 2;
+    }
+    this.#freeOf(bytes).add(offset);
+  }
+
+  view(room: Room, length: number): Buffer {
+    return Buffer.from(this.memory, room.offset, length);
+  }
+
+  #freeOf(size: number): Set<number> {
+    const set = this.#free.get(size);
+    if (set === undefined) throw new Error(`no room has ${size} bytes`);
+    return set;
+  }
+}
+
+function takeAny(set: Set<number>): number {
+  for (const value of set) {
+    set.delete(value);
+    return value;
+  }
+  throw new Error('nothing to take');
+}

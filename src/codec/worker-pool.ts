@@ -1,0 +1,86 @@
+/**
+ * A fixed number of worker threads, each with at most two jobs, so that none waits for the main thread and none
+ * hoards work. Workers do not keep the process alive while they have nothing to do.
+ */
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { StoreError } from '../errors.js';
+import type { DecodeJob, JobResult, WorkerSetup } from './worker-messages.js';
+
+const jobsPerWorkerMax = 2;
+export const workersMax = 64;
+
+interface Crew {
+  readonly worker: Worker;
+  readonly jobs: Map<number, (error: Error | undefined) => void>;
+}
+
+export class WorkerPool {
+  readonly #setup: WorkerSetup;
+  readonly #size: number;
+  readonly #crew: Crew[] = [];
+  #nextJob = 0;
+  #closed = false;
+
+  constructor(setup: WorkerSetup, size = Math.min(availableParallelism(), workersMax)) {
+    this.#setup = setup;
+    this.#size = size;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Jobs that may be given now. */
+  get capacity(): number {
+    if (this.#closed) return 0;
+    return this.#crew.reduce((sum, { jobs }) => sum - jobs.size, this.#size * jobsPerWorkerMax);
+  }
+
+  /** Starts the threads ahead of the first job. */
+  start(): void {
+    while (this.#crew.length < this.#size && !this.#closed) this.#hire();
+  }
+
+  /** Calls `done` once, with an error unless the chunk is verified in its place. The caller minds `capacity`. */
+  run(job: Omit<DecodeJob, 'job'>, done: (error: Error | undefined) => void): void {
+    this.start();
+    const least = this.#crew.reduce((a, b) => (b.jobs.size < a.jobs.size ? b : a));
+    const number = this.#nextJob++;
+    if (least.jobs.size === 0) least.worker.ref();
+    least.jobs.set(number, done);
+    least.worker.postMessage({ ...job, job: number } satisfies DecodeJob);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#crew.map(({ worker }) => worker.terminate()));
+  }
+
+  #hire(): void {
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: this.#setup });
+    const crew: Crew = { worker, jobs: new Map() };
+    this.#crew.push(crew);
+    worker.unref();
+    worker.on('message', (result: JobResult) => {
+      const done = crew.jobs.get(result.job);
+      crew.jobs.delete(result.job);
+      if (crew.jobs.size === 0) worker.unref();
+      done?.(result.failure === undefined ? undefined : failure(result.failure));
+    });
+    let reason: unknown;
+    worker.on('error', (error) => {
+      reason = error;
+    });
+    worker.on('exit', () => {
+      this.#crew.splice(this.#crew.indexOf(crew), 1);
+      const lost = new StoreError('CLOSED', 'a worker thread ended before its chunk was decoded', { cause: reason });
+      for (const done of crew.jobs.values()) done(lost);
+    });
+  }
+}
+
+function failure({ code, errno, message }: NonNullable<JobResult['failure']>): Error {
+  if (code === 'CHUNK_MISSING' || code === 'CHUNK_CORRUPT') return new StoreError(code, message);
+  return Object.assign(new Error(message), { code, errno });
+}

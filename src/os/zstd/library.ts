@@ -1,0 +1,34 @@
+/** zstd of the system's libzstd.so.1, straight into the target, with contexts that are kept. */
+import { loadFfi } from '../ffi.js';
+import { badFrame, type Zstd } from './zstd.js';
+
+const level = 1;
+
+export async function zstdOfLibrary(): Promise<Zstd | undefined> {
+  const koffi = await loadFfi();
+  if (koffi === undefined) return undefined;
+  const library = koffi.load('libzstd.so.1');
+  const createDecoder = library.func('void *ZSTD_createDCtx()');
+  const createEncoder = library.func('void *ZSTD_createCCtx()');
+  const decode = library.func('size_t ZSTD_decompressDCtx(void *context, void *target, size_t room, const void *source, size_t length)');
+  const encode = library.func(
+    'size_t ZSTD_compressCCtx(void *context, void *target, size_t room, const void *source, size_t length, int level)',
+  );
+  const decoder: unknown = createDecoder();
+  let encoder: unknown;
+  return {
+    name: 'libzstd through koffi',
+    decompress(source, target) {
+      // Errors are huge unsigned numbers.
+      const length = Number(decode(decoder, target, target.length, source, source.length));
+      if (length > target.length) throw badFrame(source, target);
+      return length;
+    },
+    compress(source) {
+      encoder ??= createEncoder();
+      const target = Buffer.allocUnsafe(Math.max(source.length - 1, 0));
+      const length = Number(encode(encoder, target, target.length, source, source.length, level));
+      return length > target.length ? undefined : target.subarray(0, length);
+    },
+  };
+}

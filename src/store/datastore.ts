@@ -1,0 +1,61 @@
+/**
+ * What a mount, a restore or a server needs of a datastore, wherever it is. Nothing above this file may know
+ * whether a store is local or remote. All operations read; a store that others work on may answer NOT_FOUND for
+ * what a listing has just named.
+ */
+import type { ChunkIndex } from '../format/chunk-index.js';
+import type { Namespace } from '../format/namespace.js';
+import type { GroupName, SnapshotName } from '../format/snapshot-name.js';
+
+export interface GroupFacts {
+  readonly owner: string | undefined;
+  readonly notes: string | undefined;
+}
+
+export interface StoredFile {
+  /** Name on disk, with .fidx, .didx or .blob. */
+  readonly name: string;
+  /** Encoded bytes. */
+  readonly size: number;
+}
+
+/** What is in a snapshot's directory, manifest or not. */
+export interface SnapshotFacts {
+  readonly files: readonly StoredFile[];
+  /** Whether there is a manifest. */
+  readonly finished: boolean;
+  readonly protected: boolean;
+  /** Differs from an earlier value if a file was added, removed or replaced since. */
+  readonly version: string;
+}
+
+export interface StoreSpace {
+  readonly bytes: number;
+  readonly bytesFree: number;
+}
+
+export interface Datastore {
+  /** What a person typed to name it, made absolute. */
+  readonly location: string;
+  /** Names of the namespaces directly below `parent`, sorted. NOT_FOUND if `parent` is none. */
+  namespaces(parent: Namespace): Promise<readonly string[]>;
+  /** Groups of one namespace in the order of listings: ct, host, vm, then by id. */
+  groups(namespace: Namespace): Promise<readonly GroupName[]>;
+  groupFacts(group: GroupName): Promise<GroupFacts>;
+  /** Snapshots of a group, oldest first, finished or not. NOT_FOUND if there is no such group. */
+  snapshots(group: GroupName): Promise<readonly SnapshotName[]>;
+  snapshotFacts(snapshot: SnapshotName): Promise<SnapshotFacts>;
+  /** The encoded bytes of a blob file, the manifest's among them. */
+  blob(snapshot: SnapshotName, fileName: string): Promise<Buffer>;
+  /** A parsed index; its checksum is not compared with anything here. */
+  index(snapshot: SnapshotName, fileName: string): Promise<ChunkIndex>;
+  /** The file of a chunk, for the workers that decode it. */
+  chunkPath(digest: Buffer): string;
+  space(): Promise<StoreSpace>;
+  /**
+   * Calls `listener` within two seconds with the directory (relative to the store) whose listing changed, among those that were
+   * listed before, until the function that it returns is called.
+   */
+  watch(listener: (directory: string) => void): () => void;
+  close(): Promise<void>;
+}

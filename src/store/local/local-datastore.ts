@@ -1,0 +1,153 @@
+/**
+ * A datastore in a directory, as a server keeps it. It takes no locks and writes nothing, so that it may lie on read-only media or
+ * be in use by a server at the same time. Format: datastore, sections 1 and 3.1.
+ */
+import { lstat, readdir, realpath, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StoreError, codeOf } from '../../errors.js';
+import { archiveKind, manifestFileName } from '../../format/archive-name.js';
+import { parseBackupTime } from '../../format/backup-time.js';
+import { encodedBlobBytesMax } from '../../format/blob.js';
+import { chunkPath } from '../../format/chunk-path.js';
+import { indexBytesMax, type ChunkIndex } from '../../format/chunk-index.js';
+import { parseDynamicIndex } from '../../format/dynamic-index.js';
+import { parseFixedIndex } from '../../format/fixed-index.js';
+import { isNamespaceChild, namespacePath, type Namespace } from '../../format/namespace.js';
+import { parseNotes } from '../../format/notes.js';
+import { parseOwner } from '../../format/owner.js';
+import { backupTypes, compareGroups, groupPath, isBackupId, snapshotPath, type GroupName, type SnapshotName } from '../../format/snapshot-name.js';
+import type { Datastore, GroupFacts, SnapshotFacts, StoreSpace } from '../datastore.js';
+import { readWhole, subdirectories, subdirectoriesIfAny, translated } from './directory.js';
+import { DirectoryWatch } from './directory-watch.js';
+
+const textBytesMax = 1 << 20;
+const protectedName = '.protected';
+
+class LocalDatastore implements Datastore {
+  readonly location: string;
+  readonly #watch: DirectoryWatch;
+
+  constructor(location: string) {
+    this.location = location;
+    this.#watch = new DirectoryWatch(location);
+  }
+
+  async namespaces(parent: Namespace): Promise<readonly string[]> {
+    const directory = namespacePath(parent);
+    await translated(this.#path(directory), () => stat(this.#path(directory)));
+    const names = await subdirectoriesIfAny(this.#list(join(directory, 'ns')));
+    return names.filter((name) => isNamespaceChild(parent, name)).sort();
+  }
+
+  async groups(namespace: Namespace): Promise<readonly GroupName[]> {
+    const directory = namespacePath(namespace);
+    await translated(this.#path(directory), () => stat(this.#path(directory)));
+    const lists = backupTypes.map(async (type) => {
+      const ids = await subdirectoriesIfAny(this.#list(join(directory, type)));
+      return ids.filter(isBackupId).map((id): GroupName => ({ namespace, type, id }));
+    });
+    return (await Promise.all(lists)).flat().sort(compareGroups);
+  }
+
+  async groupFacts(group: GroupName): Promise<GroupFacts> {
+    const [owner, notes] = await Promise.all(['owner', 'notes'].map((name) => this.#textIfAny(join(groupPath(group), name))));
+    return { owner: parsedOrNothing(owner, parseOwner), notes: parsedOrNothing(notes, parseNotes) };
+  }
+
+  async snapshots(group: GroupName): Promise<readonly SnapshotName[]> {
+    const names = await subdirectories(this.#list(groupPath(group)));
+    const times = names.map(parseBackupTime).filter((time) => time !== undefined);
+    return times.sort((a, b) => a - b).map((time) => ({ ...group, time }));
+  }
+
+  async snapshotFacts(snapshot: SnapshotName): Promise<SnapshotFacts> {
+    const path = this.#list(snapshotPath(snapshot));
+    const names = (await translated(path, () => readdir(path))).sort();
+    const found = await Promise.all(names.map((name) => statOfFile(path, name)));
+    const files = found.filter((file) => file !== undefined);
+    return {
+      files: files.filter(({ name }) => archiveKind(name) !== undefined),
+      finished: files.some(({ name }) => name === manifestFileName),
+      protected: files.some(({ name }) => name === protectedName),
+      version: files.map(({ version }) => version).join(),
+    };
+  }
+
+  blob(snapshot: SnapshotName, fileName: string): Promise<Buffer> {
+    return readWhole(this.#path(join(snapshotPath(snapshot), fileName)), encodedBlobBytesMax);
+  }
+
+  async index(snapshot: SnapshotName, fileName: string): Promise<ChunkIndex> {
+    const bytes = await readWhole(this.#path(join(snapshotPath(snapshot), fileName)), indexBytesMax);
+    return archiveKind(fileName) === 'fixed' ? parseFixedIndex(bytes) : parseDynamicIndex(bytes);
+  }
+
+  chunkPath(digest: Buffer): string {
+    return `${this.location}/${chunkPath(digest)}`;
+  }
+
+  async space(): Promise<StoreSpace> {
+    const { blocks, bavail, bsize } = await statfs(this.location);
+    return { bytes: blocks * bsize, bytesFree: bavail * bsize };
+  }
+
+  watch(listener: (directory: string) => void): () => void {
+    return this.#watch.listen(listener);
+  }
+
+  close(): Promise<void> {
+    this.#watch.close();
+    return Promise.resolve();
+  }
+
+  #path(relative: string): string {
+    return join(this.location, relative);
+  }
+
+  /** The path of a directory that is about to be listed, and watched from then on. */
+  #list(relative: string): string {
+    this.#watch.add(relative);
+    return this.#path(relative);
+  }
+
+  async #textIfAny(relative: string): Promise<Buffer | undefined> {
+    try {
+      return await readWhole(this.#path(relative), textBytesMax);
+    } catch {
+      // Owner and notes are facts beside the data: a group without them is still a group.
+      return undefined;
+    }
+  }
+}
+
+/** Opens the datastore in `directory`. NOT_FOUND, NO_PERMISSION, or NOT_A_DATASTORE. */
+export async function openLocalDatastore(directory: string): Promise<Datastore> {
+  const location = await translated(directory, () => realpath(directory));
+  const chunks = join(location, '.chunks');
+  try {
+    if ((await translated(chunks, () => stat(chunks))).isDirectory()) return new LocalDatastore(location);
+  } catch (error) {
+    if (codeOf(error) !== 'NOT_FOUND') throw error;
+  }
+  throw new StoreError('NOT_A_DATASTORE', `${directory} is not a datastore: it has no directory .chunks; give the directory that contains .chunks`);
+}
+
+/** Name, size and what tells this file from a later one of the same name; undefined for what is gone or is no regular file. */
+async function statOfFile(directory: string, name: string): Promise<{ name: string; size: number; version: string } | undefined> {
+  try {
+    const facts = await lstat(join(directory, name), { bigint: true });
+    if (!facts.isFile()) return undefined;
+    return { name, size: Number(facts.size), version: `${name}:${facts.ino}:${facts.size}:${facts.mtimeNs}` };
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function parsedOrNothing<T>(bytes: Buffer | undefined, parse: (bytes: Buffer) => T): T | undefined {
+  try {
+    return bytes === undefined ? undefined : parse(bytes);
+  } catch {
+    return undefined;
+  }
+}

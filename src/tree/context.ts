@@ -1,0 +1,46 @@
+/** What all nodes of one tree share. */
+import type { DamageLog } from '../archive/damage.js';
+import type { ChunkCache } from '../codec/chunk-cache.js';
+import type { EncryptionKey } from '../crypto/encryption-key.js';
+import type { Zstd } from '../os/zstd/zstd.js';
+import type { Datastore } from '../store/datastore.js';
+import type { Ino, Timestamp } from '../vfs/file-system.js';
+import type { ArchiveShelf } from './archive-shelf.js';
+import type { NodeOwner, TreeNode } from './node.js';
+
+export interface TreeContext {
+  readonly store: Datastore;
+  readonly keys: readonly EncryptionKey[];
+  readonly cache: ChunkCache;
+  readonly damage: DamageLog;
+  readonly zstd: Promise<Zstd>;
+  readonly salvage: boolean;
+  readonly owner: NodeOwner;
+  /** When the tree was opened: the time of what has none of its own. */
+  readonly opened: Timestamp;
+  readonly nodes: NodeRegistry;
+  readonly archives: ArchiveShelf;
+}
+
+/**
+ * Nodes by what they are, so that a thing has one inode number for as long as the tree lives. A key names content, not only
+ * a place: a snapshot that was removed and made again is another thing.
+ */
+export class NodeRegistry {
+  readonly #byKey = new Map<string, TreeNode>();
+  readonly #byIno = new Map<Ino, TreeNode>();
+  #next: Ino = 1;
+
+  node<T extends TreeNode>(key: string, create: (ino: Ino) => T): T {
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known as T;
+    const node = create(this.#next++);
+    this.#byKey.set(key, node);
+    this.#byIno.set(node.ino, node);
+    return node;
+  }
+
+  get(ino: Ino): TreeNode | undefined {
+    return this.#byIno.get(ino);
+  }
+}

@@ -1,0 +1,69 @@
+/** One thing in the tree outside of archives. What a kind of node does not say otherwise it refuses. */
+import { FileError } from '../errors.js';
+import type { Attributes, Directory, DirectoryEntry, Entry, Ino, MaybePromise, OpenFile, Timestamp } from '../vfs/file-system.js';
+import { S_IFDIR, S_IFLNK, S_IFREG } from '../vfs/file-system.js';
+
+/** What the store may change is asked for again after this time: changes show within two seconds. */
+export const freshMs = 500;
+
+export type Xattrs = ReadonlyMap<string, MaybePromise<Buffer> | (() => MaybePromise<Buffer>)>;
+
+export const noXattrs: Xattrs = new Map();
+
+export abstract class TreeNode {
+  constructor(readonly ino: Ino) {}
+
+  abstract attributes(): MaybePromise<Attributes>;
+
+  lookup(_name: Buffer): MaybePromise<Entry | undefined> {
+    throw new FileError('NOT_A_DIRECTORY', 'not a directory');
+  }
+
+  openDirectory(): MaybePromise<Directory> {
+    throw new FileError('NOT_A_DIRECTORY', 'not a directory');
+  }
+
+  open(): MaybePromise<OpenFile> {
+    throw new FileError('IS_A_DIRECTORY', 'not a file that can be read');
+  }
+
+  readlink(): MaybePromise<Buffer> {
+    throw new FileError('NOT_A_LINK', 'not a symbolic link');
+  }
+
+  xattrs(): MaybePromise<Xattrs> {
+    return noXattrs;
+  }
+}
+
+export interface NodeOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export function directoryAttributes(ino: Ino, owner: NodeOwner, time: Timestamp, permissions = 0o555): Attributes {
+  // As on btrfs, a link count of 1 means that subdirectories are not counted.
+  return { ...common(ino, owner, time), mode: S_IFDIR | permissions, nlink: 1, size: 0, blocks: 0 };
+}
+
+/** Files may hold secrets of a whole machine: only the owner of the mount reads them. */
+export function fileAttributes(ino: Ino, owner: NodeOwner, time: Timestamp, size: number, allocatedBytes = size): Attributes {
+  return { ...common(ino, owner, time), mode: S_IFREG | 0o400, nlink: 1, size, blocks: Math.ceil(allocatedBytes / 512) };
+}
+
+export function linkAttributes(ino: Ino, owner: NodeOwner, time: Timestamp, target: Buffer): Attributes {
+  return { ...common(ino, owner, time), mode: S_IFLNK | 0o777, nlink: 1, size: target.length, blocks: 0 };
+}
+
+function common(ino: Ino, owner: NodeOwner, time: Timestamp): Omit<Attributes, 'mode' | 'nlink' | 'size' | 'blocks'> {
+  return { ino, uid: owner.uid, gid: owner.gid, rdevMajor: 0, rdevMinor: 0, atime: time, mtime: time, ctime: time };
+}
+
+/** A directory whose entries are known as a whole. */
+export function listedDirectory(entries: readonly DirectoryEntry[]): Directory {
+  return {
+    caching: 'changing',
+    read: (index, count) => entries.slice(index, index + count),
+    close: () => undefined,
+  };
+}

@@ -1,0 +1,115 @@
+/** An open pxar archive as part of the tree: its nodes answer for a range of inode numbers that begins at `base`. */
+import { LinkCounts } from '../archive/link-counts.js';
+import type { PxarChild, PxarNode, PxarTree } from '../archive/pxar-tree.js';
+import { FileError } from '../errors.js';
+import type { Directory, DirectoryEntry, Entry, Ino, InodeFlags, MaybePromise, OpenFile } from '../vfs/file-system.js';
+import { S_IFMT } from '../vfs/file-system.js';
+import { then } from '../vfs/maybe.js';
+import { metadataOf, pxarAttributes, pxarInodeFlags, pxarXattrs } from './pxar-attributes.js';
+import { PxarListing } from './pxar-listing.js';
+import type { OpenStream } from './stream-opener.js';
+
+/** The content of an archive never changes. */
+const foreverMs = 365 * 86_400_000;
+/** How long an entry may be believed whose link count is not known yet. */
+const countingMs = 1000;
+
+export class PxarArchive {
+  readonly streams: readonly OpenStream[];
+  readonly tree: PxarTree;
+  readonly #links: LinkCounts;
+  readonly #base: Ino;
+
+  constructor(tree: PxarTree, streams: readonly OpenStream[], links: LinkCounts, base: Ino) {
+    this.tree = tree;
+    this.streams = streams;
+    this.#links = links;
+    this.#base = base;
+  }
+
+  getattr(ino: Ino): MaybePromise<Entry> {
+    return then(this.#node(ino), (node) => then(this.#links.settle('soon'), () => this.#entryOf(node)));
+  }
+
+  lookup(parent: Ino, name: Buffer): MaybePromise<Entry | undefined> {
+    return then(this.tree.lookup(parent - this.#base, name), (child) => {
+      if (child === undefined) return undefined;
+      if (child.entry.kind !== 'file') return this.#entryOf(child);
+      return then(this.#links.settle('soon'), () => this.#entryOf(child));
+    });
+  }
+
+  readlink(ino: Ino): MaybePromise<Buffer> {
+    return then(this.#node(ino), ({ entry }) => {
+      if (entry.target === undefined) throw new FileError('NOT_A_LINK', 'not a symbolic link');
+      return entry.target;
+    });
+  }
+
+  openDirectory(ino: Ino): MaybePromise<Directory> {
+    return then(this.tree.directory(ino - this.#base), (directory) => {
+      const listing = new PxarListing(this.tree, directory, (child) => this.#directoryEntryOf(child));
+      return {
+        caching: 'immutable',
+        read: (index, count) => then(this.#links.settle('whole'), () => listing.read(index, count)),
+        close: () => undefined,
+      };
+    });
+  }
+
+  open(ino: Ino): MaybePromise<OpenFile> {
+    return then(this.#node(ino), (node) => {
+      if (node.entry.kind === 'directory') throw new FileError('IS_A_DIRECTORY', 'a directory, not a file');
+      return then(this.tree.content(node), ({ stream, offset, size }): OpenFile => {
+        const end = offset + size;
+        return {
+          caching: 'immutable',
+          read: (at, length) => (at >= size ? [] : stream.pieces(offset + at, Math.min(length, size - at))),
+          seek: (at, what) => {
+            if (at < 0 || at >= size) throw new FileError('NO_SUCH_ADDRESS', `offset ${at} is not within the file`);
+            return stream.seek(offset + at, what, end) - offset;
+          },
+          close: () => undefined,
+        };
+      });
+    });
+  }
+
+  xattrs(ino: Ino): MaybePromise<Map<string, Buffer>> {
+    return then(this.#node(ino), (node) => {
+      const values = pxarXattrs(node.entry);
+      if (node.entry.content === undefined) return values;
+      const lost = this.#lostRanges(node);
+      return then(lost, (text) => (text === '' ? values : values.set('user.pbsfs.damaged', Buffer.from(text))));
+    });
+  }
+
+  inodeFlags(ino: Ino): MaybePromise<InodeFlags> {
+    return then(this.#node(ino), ({ entry }) => pxarInodeFlags(entry));
+  }
+
+  #node(ino: Ino): MaybePromise<PxarNode> {
+    return this.tree.node(ino - this.#base);
+  }
+
+  #entryOf(node: PxarNode): Entry {
+    const isFile = node.entry.kind === 'file';
+    const nlink = isFile ? this.#links.of(node.id) : 1;
+    const attributes = pxarAttributes(node, this.#base + node.id, nlink, this.tree.streams);
+    return { attributes, ttlMs: isFile && !this.#links.complete ? countingMs : foreverMs };
+  }
+
+  #directoryEntryOf(child: PxarChild): DirectoryEntry {
+    const ino = this.#base + child.id;
+    return { name: child.name, ino, type: metadataOf(child.entry).mode & S_IFMT, entry: this.#entryOf(child) };
+  }
+
+  #lostRanges(node: PxarNode): MaybePromise<string> {
+    return then(this.tree.content(node), ({ stream, offset, size }) =>
+      stream
+        .lostRanges(offset, offset + size)
+        .map(({ start, end }) => `${start - offset}-${end - offset - 1}`)
+        .join(' '),
+    );
+  }
+}

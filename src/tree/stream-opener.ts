@@ -1,0 +1,55 @@
+/**
+ * From the name of an index in a snapshot to its bytes: the index is compared with the manifest before anything is read through
+ * it. With --salvage what does not fit is opened all the same, and marked.
+ */
+import { ChunkStream } from '../archive/chunk-stream.js';
+import { messageOf, StoreError } from '../errors.js';
+import type { ChunkIndex } from '../format/chunk-index.js';
+import type { ManifestFile } from '../format/manifest.js';
+import { snapshotPath } from '../format/snapshot-name.js';
+import type { TreeContext } from './context.js';
+import { requiredKey, type SnapshotState } from './snapshot-state.js';
+
+export interface OpenStream {
+  readonly stream: ChunkStream;
+  readonly index: ChunkIndex;
+  /** Why it should have been refused, had --salvage not been given. */
+  readonly doubt: string | undefined;
+}
+
+export async function openStream(context: TreeContext, state: SnapshotState, file: ManifestFile): Promise<OpenStream> {
+  const path = `${snapshotPath(state.snapshot)}/${file.filename}`;
+  const doubts: string[] = [];
+  if (state.refusal !== undefined) refuseUnlessSalvage(context, state.refusal, doubts);
+  const key = file.cryptMode === 'encrypt' ? requiredKey(context, state, path) : undefined;
+  const index = await context.store.index(state.snapshot, file.filename);
+  const mismatch = mismatchOf(index, file, path);
+  if (mismatch !== undefined) {
+    context.damage.reportOnce(mismatch.message);
+    refuseUnlessSalvage(context, mismatch, doubts);
+  }
+  context.cache.start();
+  const stream = new ChunkStream({
+    path,
+    index,
+    cache: context.cache,
+    key: key && { key, number: context.keys.indexOf(key) },
+    damage: context.damage,
+    salvage: context.salvage,
+  });
+  return { stream, index, doubt: doubts.length === 0 ? undefined : doubts.join('; ') };
+}
+
+function refuseUnlessSalvage(context: TreeContext, reason: Error, doubts: string[]): void {
+  if (!context.salvage) throw reason;
+  doubts.push(messageOf(reason));
+}
+
+function mismatchOf(index: ChunkIndex, file: ManifestFile, path: string): StoreError | undefined {
+  if (index.size !== file.size) {
+    return new StoreError('MANIFEST_MISMATCH', `${path} describes ${index.size} bytes, its manifest says ${file.size}: it is refused`);
+  }
+  const csum = index.computeCsum().toString('hex');
+  if (csum === file.csum) return undefined;
+  return new StoreError('MANIFEST_MISMATCH', `${path} has the checksum ${csum}, its manifest says ${file.csum}: it is refused`);
+}
