@@ -8,7 +8,7 @@ import { FileError } from '../errors.js';
 import { chunkBytesMax } from '../format/blob.js';
 import type { ChunkIndex } from '../format/chunk-index.js';
 import type { MaybePromise } from '../vfs/file-system.js';
-import { then } from '../vfs/maybe.js';
+import { andThen } from '../vfs/maybe.js';
 import type { ByteSpan, ChunkUser, DamageLog } from './damage.js';
 import { ReadAhead } from './read-ahead.js';
 import { zeroDigest, zeros } from './zero-chunk.js';
@@ -72,7 +72,7 @@ export class ChunkStream implements ChunkUser {
     const last = end <= this.#index.endOf(first) ? first : this.#index.chunkAt(end - 1);
     if (first === last) {
       const start = this.#index.startOf(first);
-      return then(this.#chunk(first), (chunk) => [chunk.subarray(offset - start, end - start)]);
+      return andThen(this.#chunk(first), (chunk) => [chunk.subarray(offset - start, end - start)]);
     }
     const parts: MaybePromise<Buffer>[] = [];
     for (let n = first; n <= last; n++) parts.push(this.#part(n, offset, end));
@@ -89,9 +89,9 @@ export class ChunkStream implements ChunkUser {
     const end = this.#index.endOf(n);
     if (end - position >= bytesMin || end === size) {
       const start = this.#index.startOf(n);
-      return then(this.#chunk(n), (chunk) => chunk.subarray(position - start));
+      return andThen(this.#chunk(n), (chunk) => chunk.subarray(position - start));
     }
-    return then(this.pieces(position, bytesMin), (pieces) => Buffer.concat(pieces));
+    return andThen(this.pieces(position, bytesMin), (pieces) => Buffer.concat(pieces));
   }
 
   /** Decodes chunk `n` ahead of use; false if too much is queued already. */
@@ -142,7 +142,7 @@ export class ChunkStream implements ChunkUser {
 
   #part(n: number, offset: number, end: number): MaybePromise<Buffer> {
     const start = this.#index.startOf(n);
-    return then(this.#chunk(n), (chunk) => chunk.subarray(Math.max(offset - start, 0), Math.min(end - start, chunk.length)));
+    return andThen(this.#chunk(n), (chunk) => chunk.subarray(Math.max(offset - start, 0), Math.min(end - start, chunk.length)));
   }
 
   #chunk(n: number): MaybePromise<Buffer> {

@@ -14,7 +14,7 @@ import { decodeGoodbyeTable, decodeGoodbyeTail } from '../format/pxar/goodbye.js
 import { decodeItemHeader, goodbyeItemBytes, itemHeaderBytes } from '../format/pxar/item.js';
 import { nameHash } from '../format/pxar/name-hash.js';
 import type { MaybePromise } from '../vfs/file-system.js';
-import { then } from '../vfs/maybe.js';
+import { andThen } from '../vfs/maybe.js';
 import type { ChunkStream } from './chunk-stream.js';
 import { PxarDirectory } from './pxar-directory.js';
 
@@ -94,9 +94,9 @@ export class PxarTree {
     const known = this.#nodes.get(id);
     if (known !== undefined) return known;
     const position = positionOf(id);
-    if (!isDirectoryId(id)) return then(this.#childAt(position, this.streams.meta.size), (child) => child);
-    return then(this.directory(id), ({ entryPosition }) =>
-      then(this.#entryAt(entryPosition), ({ entry, end }) => this.#keep({ id, entry, dataPosition: end })),
+    if (!isDirectoryId(id)) return andThen(this.#childAt(position, this.streams.meta.size), (child) => child);
+    return andThen(this.directory(id), ({ entryPosition }) =>
+      andThen(this.#entryAt(entryPosition), ({ entry, end }) => this.#keep({ id, entry, dataPosition: end })),
     );
   }
 
@@ -106,7 +106,7 @@ export class PxarTree {
     const end = positionOf(id);
     const known = this.#directories.get(end);
     if (known !== undefined) return known;
-    return then(this.#readDirectory(end), (directory) => {
+    return andThen(this.#readDirectory(end), (directory) => {
       this.#directories.set(end, directory);
       return directory;
     });
@@ -114,7 +114,7 @@ export class PxarTree {
 
   /** The child called `name`, or undefined. */
   lookup(id: NodeId, name: Buffer): MaybePromise<PxarChild | undefined> {
-    return then(this.directory(id), (directory) => this.#findNamed(directory, directory.find(nameHash(name)), name));
+    return andThen(this.directory(id), (directory) => this.#findNamed(directory, directory.find(nameHash(name)), name));
   }
 
   child(directory: PxarDirectory, slot: number): MaybePromise<PxarChild> {
@@ -130,7 +130,7 @@ export class PxarTree {
     if (content.where === 'inline') return checkedRange({ stream: meta, offset: node.dataPosition, size: content.size });
     if (payload === undefined) throw new FormatError('BAD_STRUCTURE', `${meta.path} refers to a payload that it does not have`);
     const range = checkedRange({ stream: payload, offset: content.offset + itemHeaderBytes, size: content.size });
-    return then(decodeAt(payload, content.offset, decodeItemHeader), ({ value }) => {
+    return andThen(decodeAt(payload, content.offset, decodeItemHeader), ({ value }) => {
       if (value.type === 'PAYLOAD' && value.contentBytes === content.size) return range;
       throw new FormatError('BAD_STRUCTURE', `${payload.path} has no file of ${content.size} bytes at ${content.offset}, as its metadata says`);
     });
@@ -140,15 +140,15 @@ export class PxarTree {
     const [slot, ...others] = slots;
     if (slot === undefined) return undefined;
     const { start, end } = directory.range(slot);
-    return then(decodeAt(this.streams.meta, start, decodeName), ({ value }) =>
+    return andThen(decodeAt(this.streams.meta, start, decodeName), ({ value }) =>
       value.equals(name) ? this.#childAt(start, end) : this.#findNamed(directory, others, name),
     );
   }
 
   /** The entry whose FILENAME header is at `start`; `end` matters for directories only. */
   #childAt(start: number, end: number): MaybePromise<PxarChild> {
-    return then(decodeAt(this.streams.meta, start, decodeName), ({ value: name, bytes }) =>
-      then(this.#entryAt(start + bytes), ({ entry, end: dataPosition }) => {
+    return andThen(decodeAt(this.streams.meta, start, decodeName), ({ value: name, bytes }) =>
+      andThen(this.#entryAt(start + bytes), ({ entry, end: dataPosition }) => {
         if (entry.hardlink !== undefined) return this.#linkTarget(start - entry.hardlink.distance, name);
         const id = entry.kind === 'directory' ? directoryId(end) : entryId(start);
         return { ...this.#keep({ id, entry, dataPosition }), name, linked: false };
@@ -161,8 +161,8 @@ export class PxarTree {
     const known = this.#nodes.get(id);
     if (known !== undefined) return { ...known, name, linked: true };
     if (start < 0) throw new FormatError('BAD_STRUCTURE', `a hard link in ${this.streams.meta.path} points before the archive`);
-    return then(decodeAt(this.streams.meta, start, decodeName), ({ bytes }) =>
-      then(this.#entryAt(start + bytes), ({ entry, end }) => {
+    return andThen(decodeAt(this.streams.meta, start, decodeName), ({ bytes }) =>
+      andThen(this.#entryAt(start + bytes), ({ entry, end }) => {
         if (entry.kind === 'file') return { ...this.#keep({ id, entry, dataPosition: end }), name, linked: true };
         throw new FormatError('BAD_STRUCTURE', `a hard link in ${this.streams.meta.path} points at a ${entry.kind}`);
       }),
@@ -172,18 +172,18 @@ export class PxarTree {
   #entryAt(position: number): MaybePromise<{ entry: PxarEntry; end: number }> {
     const { meta } = this.streams;
     const decode = (window: Buffer): Decoded<PxarEntry> => decodeEntry(window, { atStreamEnd: position + window.length >= meta.size });
-    return then(decodeAt(meta, position, decode), ({ value, bytes }) => ({ entry: value, end: position + bytes }));
+    return andThen(decodeAt(meta, position, decode), ({ value, bytes }) => ({ entry: value, end: position + bytes }));
   }
 
   #readDirectory(end: number): MaybePromise<PxarDirectory> {
     const { meta } = this.streams;
-    return then(meta.window(end - goodbyeItemBytes, goodbyeItemBytes), (tailWindow) => {
+    return andThen(meta.window(end - goodbyeItemBytes, goodbyeItemBytes), (tailWindow) => {
       const tail = decodeGoodbyeTail(tailWindow.subarray(0, goodbyeItemBytes));
       const goodbyePosition = end - tail.tableBytes;
       const start = goodbyePosition - tail.entryDistance;
       const isRoot = end === meta.size;
       if (start < 0 || (isRoot && start !== 0)) throw new FormatError('BAD_STRUCTURE', `a directory of ${meta.path} begins before the archive`);
-      return then(meta.window(goodbyePosition, tail.tableBytes), (window) => {
+      return andThen(meta.window(goodbyePosition, tail.tableBytes), (window) => {
         const table = decodeGoodbyeTable(window.subarray(0, tail.tableBytes));
         return new PxarDirectory(table, goodbyePosition, isRoot ? this.#rootEntryPosition : start);
       });
@@ -208,7 +208,7 @@ export function decodeAt<T>(
   decode: (window: Buffer) => Decoded<T>,
   bytesMin = windowBytesFirst,
 ): MaybePromise<{ value: T; bytes: number }> {
-  return then(stream.window(position, bytesMin), (window) => {
+  return andThen(stream.window(position, bytesMin), (window) => {
     const decoded = decode(window);
     if (!('needBytes' in decoded)) return decoded;
     if (position + decoded.needBytes > stream.size) throw new FormatError('TRUNCATED', `${stream.path} ends within an item at ${position}`);

@@ -49,6 +49,8 @@ export interface Datastore {
   blob(snapshot: SnapshotName, fileName: string): Promise<Buffer>;
   /** A parsed index; its checksum is not compared with anything here. */
   index(snapshot: SnapshotName, fileName: string): Promise<ChunkIndex>;
+  /** Bytes that the distinct chunks of an index take in the store; this asks for each of them. */
+  encodedBytes(index: ChunkIndex): Promise<number>;
   /** The file of a chunk, for the workers that decode it. */
   chunkPath(digest: Buffer): string;
   space(): Promise<StoreSpace>;

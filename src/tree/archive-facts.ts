@@ -1,19 +1,16 @@
 /** Facts about snapshots and archives that have no file of their own, as extended attributes `user.pbsfs.*`. */
-import { stat } from 'node:fs/promises';
-import { codeOf } from '../errors.js';
-import type { ChunkIndex } from '../format/chunk-index.js';
+import type { ByteSpan } from '../archive/damage.js';
 import { formatFingerprint } from '../format/fingerprint.js';
 import type { ManifestFile } from '../format/manifest.js';
 import type { GroupFacts } from '../store/datastore.js';
-import type { MaybePromise } from '../vfs/file-system.js';
 import type { TreeContext } from './context.js';
-import type { Xattrs } from './node.js';
+import type { XattrValue, Xattrs } from './node.js';
 import type { SnapshotState } from './snapshot-state.js';
 import type { OpenStream } from './stream-opener.js';
 
 type Facts = Record<string, string | number | undefined>;
 
-function attributes(facts: Facts): Map<string, MaybePromise<Buffer> | (() => MaybePromise<Buffer>)> {
+function attributes(facts: Facts): Map<string, XattrValue> {
   const known = Object.entries(facts).filter(([, value]) => value !== undefined);
   return new Map(known.map(([name, value]) => [`user.pbsfs.${name}`, Buffer.from(String(value))]));
 }
@@ -45,57 +42,30 @@ export interface ArchiveFacts {
   readonly fingerprint: Buffer | undefined;
 }
 
-/** `encoded-size` asks for the size of every chunk file and is therefore worked out only when it is read. */
-export function archiveXattrs(
-  context: TreeContext,
-  { files, fingerprint }: ArchiveFacts,
-  take: () => MaybePromise<OpenStream>,
-  part?: { readonly start: number; readonly length: number },
-): MaybePromise<Xattrs> {
-  const known = attributes({
+export function archiveXattrs({ files, fingerprint }: ArchiveFacts): Map<string, XattrValue> {
+  return attributes({
     'crypt-mode': files[0]?.cryptMode,
     fingerprint: files[0]?.cryptMode === 'none' || fingerprint === undefined ? undefined : formatFingerprint(fingerprint),
-    digest: files.map(({ csum }) => csum).join(' '),
-    size: files.reduce((sum, { size }) => sum + size, 0),
+    digest: files.length === 0 ? undefined : files.map(({ csum }) => csum).join(' '),
+    size: files.length === 0 ? undefined : files.reduce((sum, { size }) => sum + size, 0),
   });
-  const withSize = (opened: OpenStream): Xattrs => {
-    known.set('user.pbsfs.encoded-size', async () => Buffer.from(String(await encodedBytes(context, opened.index))));
-    const damage = damageOf(opened, part);
-    return damage === '' ? known : known.set('user.pbsfs.damaged', Buffer.from(damage));
+}
+
+/** Facts that only the open streams know. `encoded-size` asks for every chunk and is therefore worked out only when it is read. */
+export function streamXattrs(context: TreeContext, streams: readonly OpenStream[], part?: ByteSpan): Map<string, XattrValue> {
+  const encodedSize = async (): Promise<Buffer> => {
+    const sizes = await Promise.all(streams.map(({ index }) => context.store.encodedBytes(index)));
+    return Buffer.from(String(sizes.reduce((sum, size) => sum + size, 0)));
   };
-  try {
-    const opened = take();
-    return opened instanceof Promise ? opened.then(withSize, () => known) : withSize(opened);
-  } catch {
-    return known;
-  }
+  const damage = streams.flatMap((opened) => damageOf(opened, part)).join(' ');
+  return new Map<string, XattrValue>([
+    ['user.pbsfs.encoded-size', encodedSize],
+    ...(damage === '' ? [] : [['user.pbsfs.damaged', Buffer.from(damage)] as const]),
+  ]);
 }
 
-function damageOf({ stream, doubt }: OpenStream, part = { start: 0, length: stream.size }): string {
-  const lost = stream.lostRanges(part.start, part.start + part.length).map(({ start, end }) => `${start - part.start}-${end - part.start - 1}`);
-  return [...(doubt === undefined ? [] : [doubt]), ...lost].join(' ');
+/** What should have been refused, and the ranges that were found lost so far, relative to `part`. */
+function damageOf({ stream, doubt }: OpenStream, part: ByteSpan = { start: 0, end: stream.size }): string[] {
+  const lost = stream.lostRanges(part.start, part.end).map(({ start, end }) => `${start - part.start}-${end - part.start - 1}`);
+  return doubt === undefined ? lost : [doubt, ...lost];
 }
-
-const statsAtOnce = 64;
-
-async function encodedBytes(context: TreeContext, index: ChunkIndex): Promise<number> {
-  const digests = new Map<string, Buffer>();
-  for (let n = 0; n < index.count; n++) digests.set(index.digestAt(n).toString('latin1'), index.digestAt(n));
-  const paths = [...digests.values()].map((digest) => context.store.chunkPath(digest));
-  let bytes = 0;
-  for (let i = 0; i < paths.length; i += statsAtOnce) {
-    const sizes = await Promise.all(paths.slice(i, i + statsAtOnce).map(fileBytes));
-    bytes += sizes.reduce((sum, size) => sum + size, 0);
-  }
-  return bytes;
-}
-
-async function fileBytes(path: string): Promise<number> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return 0;
-    throw error;
-  }
-}
-

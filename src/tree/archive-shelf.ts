@@ -6,20 +6,10 @@
  */
 import { LRUCache } from 'lru-cache';
 import { FileError, StoreError } from '../errors.js';
+import type { ArchiveRoot } from './archive-root.js';
 import type { PxarArchive } from './pxar-archive.js';
 import type { Ino } from '../vfs/file-system.js';
 import type { OpenStream } from './stream-opener.js';
-
-export interface ArchivePlace {
-  readonly key: string;
-  /** Added to the numbers of its nodes. */
-  readonly base: Ino;
-  /** First number that is not its own. */
-  readonly end: Ino;
-  /** Of the root directory. */
-  readonly root: Ino;
-  open(): Promise<PxarArchive>;
-}
 
 type Shelved = PxarArchive | OpenStream;
 
@@ -31,8 +21,8 @@ const bytesPerChunk = 40;
 const archiveBytes = 1 << 20;
 
 export class ArchiveShelf {
-  readonly #places: ArchivePlace[] = [];
-  readonly #placeOfKey = new Map<string, ArchivePlace>();
+  readonly #roots: ArchiveRoot[] = [];
+  readonly #rootOfKey = new Map<string, ArchiveRoot>();
   readonly #open = new LRUCache<string, Shelved>({
     maxSize: indexBytesMax,
     maxEntrySize: Number.MAX_SAFE_INTEGER,
@@ -42,32 +32,30 @@ export class ArchiveShelf {
   readonly #opening = new Map<string, Promise<Shelved>>();
   #nextBase = archiveInoMin;
 
-  /** The place of an archive whose metadata stream has `size` bytes. */
-  place(key: string, size: number, open: () => Promise<PxarArchive>): ArchivePlace {
-    const known = this.#placeOfKey.get(key);
+  /** The root under `key`, made with inode numbers for the nodes of a stream of `size` bytes when it is asked for first. */
+  root(key: string, size: number, create: (base: Ino, end: Ino) => ArchiveRoot): ArchiveRoot {
+    const known = this.#rootOfKey.get(key);
     if (known !== undefined) return known;
-    const base = this.#nextBase;
-    const root = base + size * 2;
-    const end = root + 2;
+    const end = this.#nextBase + (size + 1) * 2;
     if (end > Number.MAX_SAFE_INTEGER) throw new StoreError('NOT_FOUND', 'too many archives were opened for one mount: mount again');
+    const root = create(this.#nextBase, end);
     this.#nextBase = end;
-    const place = { key, base, end, root, open };
-    this.#places.push(place);
-    this.#placeOfKey.set(key, place);
-    return place;
+    this.#roots.push(root);
+    this.#rootOfKey.set(key, root);
+    return root;
   }
 
-  placeOf(ino: Ino): ArchivePlace {
+  rootOf(ino: Ino): ArchiveRoot {
     let low = 0;
-    let high = this.#places.length;
+    let high = this.#roots.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#places[middle]?.end ?? 0) > ino) high = middle;
+      if ((this.#roots[middle]?.end ?? 0) > ino) high = middle;
       else low = middle + 1;
     }
-    const place = this.#places[low];
-    if (place === undefined || ino < place.base) throw new FileError('INVALID_ARGUMENT', `no file has the inode number ${ino}`);
-    return place;
+    const root = this.#roots[low];
+    if (root === undefined || ino < root.base) throw new FileError('INVALID_ARGUMENT', `no file has the inode number ${ino}`);
+    return root;
   }
 
   /** What is on the shelf under `key`, or what `open` gives, which is kept. */

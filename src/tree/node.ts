@@ -6,7 +6,9 @@ import { S_IFDIR, S_IFLNK, S_IFREG } from '../vfs/file-system.js';
 /** What the store may change is asked for again after this time: changes show within two seconds. */
 export const freshMs = 500;
 
-export type Xattrs = ReadonlyMap<string, MaybePromise<Buffer> | (() => MaybePromise<Buffer>)>;
+/** A value, or how to work it out. */
+export type XattrValue = Buffer | (() => MaybePromise<Buffer>);
+export type Xattrs = ReadonlyMap<string, XattrValue>;
 
 export const noXattrs: Xattrs = new Map();
 

@@ -4,7 +4,7 @@ import type { PxarChild, PxarNode, PxarTree } from '../archive/pxar-tree.js';
 import { FileError } from '../errors.js';
 import type { Directory, DirectoryEntry, Entry, Ino, InodeFlags, MaybePromise, OpenFile } from '../vfs/file-system.js';
 import { S_IFMT } from '../vfs/file-system.js';
-import { then } from '../vfs/maybe.js';
+import { andThen } from '../vfs/maybe.js';
 import { metadataOf, pxarAttributes, pxarInodeFlags, pxarXattrs } from './pxar-attributes.js';
 import { PxarListing } from './pxar-listing.js';
 import type { OpenStream } from './stream-opener.js';
@@ -28,39 +28,39 @@ export class PxarArchive {
   }
 
   getattr(ino: Ino): MaybePromise<Entry> {
-    return then(this.#node(ino), (node) => then(this.#links.settle('soon'), () => this.#entryOf(node)));
+    return andThen(this.#node(ino), (node) => andThen(this.#links.settle('soon'), () => this.#entryOf(node)));
   }
 
   lookup(parent: Ino, name: Buffer): MaybePromise<Entry | undefined> {
-    return then(this.tree.lookup(parent - this.#base, name), (child) => {
+    return andThen(this.tree.lookup(parent - this.#base, name), (child) => {
       if (child === undefined) return undefined;
       if (child.entry.kind !== 'file') return this.#entryOf(child);
-      return then(this.#links.settle('soon'), () => this.#entryOf(child));
+      return andThen(this.#links.settle('soon'), () => this.#entryOf(child));
     });
   }
 
   readlink(ino: Ino): MaybePromise<Buffer> {
-    return then(this.#node(ino), ({ entry }) => {
+    return andThen(this.#node(ino), ({ entry }) => {
       if (entry.target === undefined) throw new FileError('NOT_A_LINK', 'not a symbolic link');
       return entry.target;
     });
   }
 
   openDirectory(ino: Ino): MaybePromise<Directory> {
-    return then(this.tree.directory(ino - this.#base), (directory) => {
+    return andThen(this.tree.directory(ino - this.#base), (directory) => {
       const listing = new PxarListing(this.tree, directory, (child) => this.#directoryEntryOf(child));
       return {
         caching: 'immutable',
-        read: (index, count) => then(this.#links.settle('whole'), () => listing.read(index, count)),
+        read: (index, count) => andThen(this.#links.settle('whole'), () => listing.read(index, count)),
         close: () => undefined,
       };
     });
   }
 
   open(ino: Ino): MaybePromise<OpenFile> {
-    return then(this.#node(ino), (node) => {
+    return andThen(this.#node(ino), (node) => {
       if (node.entry.kind === 'directory') throw new FileError('IS_A_DIRECTORY', 'a directory, not a file');
-      return then(this.tree.content(node), ({ stream, offset, size }): OpenFile => {
+      return andThen(this.tree.content(node), ({ stream, offset, size }): OpenFile => {
         const end = offset + size;
         return {
           caching: 'immutable',
@@ -76,16 +76,16 @@ export class PxarArchive {
   }
 
   xattrs(ino: Ino): MaybePromise<Map<string, Buffer>> {
-    return then(this.#node(ino), (node) => {
+    return andThen(this.#node(ino), (node) => {
       const values = pxarXattrs(node.entry);
       if (node.entry.content === undefined) return values;
       const lost = this.#lostRanges(node);
-      return then(lost, (text) => (text === '' ? values : values.set('user.pbsfs.damaged', Buffer.from(text))));
+      return andThen(lost, (text) => (text === '' ? values : values.set('user.pbsfs.damaged', Buffer.from(text))));
     });
   }
 
   inodeFlags(ino: Ino): MaybePromise<InodeFlags> {
-    return then(this.#node(ino), ({ entry }) => pxarInodeFlags(entry));
+    return andThen(this.#node(ino), ({ entry }) => pxarInodeFlags(entry));
   }
 
   #node(ino: Ino): MaybePromise<PxarNode> {
@@ -105,7 +105,7 @@ export class PxarArchive {
   }
 
   #lostRanges(node: PxarNode): MaybePromise<string> {
-    return then(this.tree.content(node), ({ stream, offset, size }) =>
+    return andThen(this.tree.content(node), ({ stream, offset, size }) =>
       stream
         .lostRanges(offset, offset + size)
         .map(({ start, end }) => `${start - offset}-${end - offset - 1}`)

@@ -1,7 +1,7 @@
 /** A file whose bytes are those of an index, or a part of them: a disk image, a partition, a stream that is shown as it is. */
 import { FileError } from '../errors.js';
 import type { Attributes, Ino, MaybePromise, OpenFile, Timestamp } from '../vfs/file-system.js';
-import { archiveXattrs } from './archive-facts.js';
+import { archiveXattrs, streamXattrs, type ArchiveFacts } from './archive-facts.js';
 import type { TreeContext } from './context.js';
 import { fileAttributes, TreeNode, type Xattrs } from './node.js';
 import type { OpenStream } from './stream-opener.js';
@@ -15,7 +15,7 @@ export interface StreamSource {
   /** Opens the stream, or takes it from the shelf. */
   readonly take: () => MaybePromise<OpenStream>;
   readonly time: Timestamp;
-  readonly facts: Parameters<typeof archiveXattrs>[1];
+  readonly facts: ArchiveFacts;
 }
 
 export class StreamFile extends TreeNode {
@@ -57,7 +57,13 @@ export class StreamFile extends TreeNode {
     };
   }
 
-  override xattrs(): MaybePromise<Xattrs> {
-    return archiveXattrs(this.#context, this.#source.facts, () => this.#source.take(), this.#part);
+  override async xattrs(): Promise<Xattrs> {
+    const { start, length } = this.#part;
+    const known = archiveXattrs(this.#source.facts);
+    try {
+      return new Map([...known, ...streamXattrs(this.#context, [await this.#source.take()], { start, end: start + length })]);
+    } catch {
+      return known;
+    }
   }
 }

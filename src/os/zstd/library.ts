@@ -1,11 +1,11 @@
 /** zstd of the system's libzstd.so.1, straight into the target, with contexts that are kept. */
-import { loadFfi } from '../ffi.js';
+import { loadKoffi } from '../ffi.js';
 import { badFrame, type Zstd } from './zstd.js';
 
 const level = 1;
 
-export async function zstdOfLibrary(): Promise<Zstd | undefined> {
-  const koffi = await loadFfi();
+export function zstdOfLibrary(): Zstd | undefined {
+  const koffi = loadKoffi();
   if (koffi === undefined) return undefined;
   const library = koffi.load('libzstd.so.1');
   const createDecoder = library.func('void *ZSTD_createDCtx()');

@@ -21,6 +21,7 @@ import { readWhole, subdirectories, subdirectoriesIfAny, translated } from './di
 import { DirectoryWatch } from './directory-watch.js';
 
 const textBytesMax = 1 << 20;
+const statsAtOnce = 1024;
 const protectedName = '.protected';
 
 class LocalDatastore implements Datastore {
@@ -86,6 +87,17 @@ class LocalDatastore implements Datastore {
     return `${this.location}/${chunkPath(digest)}`;
   }
 
+  async encodedBytes(index: ChunkIndex): Promise<number> {
+    const paths = new Set<string>();
+    for (let n = 0; n < index.count; n++) paths.add(this.chunkPath(index.digestAt(n)));
+    let bytes = 0;
+    for (let rest = [...paths]; rest.length > 0; rest = rest.slice(statsAtOnce)) {
+      const sizes = await Promise.all(rest.slice(0, statsAtOnce).map(fileBytes));
+      bytes += sizes.reduce((sum, size) => sum + size, 0);
+    }
+    return bytes;
+  }
+
   async space(): Promise<StoreSpace> {
     const { blocks, bavail, bsize } = await statfs(this.location);
     return { bytes: blocks * bsize, bytesFree: bavail * bsize };
@@ -140,6 +152,15 @@ async function statOfFile(directory: string, name: string): Promise<{ name: stri
     return { name, size: Number(facts.size), version: `${name}:${facts.ino}:${facts.size}:${facts.mtimeNs}` };
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function fileBytes(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return 0;
     throw error;
   }
 }
