@@ -78,7 +78,7 @@ export class ChunkStream implements ChunkUser {
     for (let n = first; n <= last; n++) parts.push(this.#part(n, offset, end));
     if (parts.every((part) => Buffer.isBuffer(part))) return parts;
     // Those that are at hand now may be gone when the others arrive.
-    return Promise.all(parts.map((part) => (part instanceof Promise ? part.then(copyOf) : copyOf(part))));
+    return Promise.all(parts.map((part) => Promise.resolve(part instanceof Promise ? part.then(copyOf) : copyOf(part))));
   }
 
   /** Contiguous bytes from `position` on: at least `bytesMin` of them unless the stream ends before, often more. */

@@ -1,5 +1,5 @@
 /** An open pxar archive as part of the tree: its nodes answer for a range of inode numbers that begins at `base`. */
-import { LinkCounts } from '../archive/link-counts.js';
+import type { LinkCounts } from '../archive/link-counts.js';
 import type { PxarChild, PxarNode, PxarTree } from '../archive/pxar-tree.js';
 import { FileError } from '../errors.js';
 import type { Directory, DirectoryEntry, Entry, Ino, InodeFlags, MaybePromise, OpenFile } from '../vfs/file-system.js';
@@ -28,14 +28,14 @@ export class PxarArchive {
   }
 
   getattr(ino: Ino): MaybePromise<Entry> {
-    return andThen(this.#node(ino), (node) => andThen(this.#links.settle('soon'), () => this.#entryOf(node)));
+    return andThen(this.#node(ino), (node) => andThen(this.#links.settle('one'), () => this.#entryOf(node)));
   }
 
   lookup(parent: Ino, name: Buffer): MaybePromise<Entry | undefined> {
     return andThen(this.tree.lookup(parent - this.#base, name), (child) => {
       if (child === undefined) return undefined;
       if (child.entry.kind !== 'file') return this.#entryOf(child);
-      return andThen(this.#links.settle('soon'), () => this.#entryOf(child));
+      return andThen(this.#links.settle('one'), () => this.#entryOf(child));
     });
   }
 
@@ -51,7 +51,7 @@ export class PxarArchive {
       const listing = new PxarListing(this.tree, directory, (child) => this.#directoryEntryOf(child));
       return {
         caching: 'immutable',
-        read: (index, count) => andThen(this.#links.settle('whole'), () => listing.read(index, count)),
+        read: (index, count) => andThen(this.#links.settle('all'), () => listing.read(index, count)),
         close: () => undefined,
       };
     });

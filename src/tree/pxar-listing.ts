@@ -14,7 +14,7 @@ export class PxarListing {
   readonly #entryOf: (child: PxarChild) => DirectoryEntry;
   /** Places of children that can't be read, ascending; reads go forward, so that all below the current one are known. */
   readonly #unreadable: number[] = [];
-  #error: unknown;
+  #error: Error | undefined;
   #planned = 0;
 
   constructor(tree: PxarTree, directory: PxarDirectory, entryOf: (child: PxarChild) => DirectoryEntry) {
@@ -54,7 +54,7 @@ export class PxarListing {
   }
 
   #leaveOut(place: number, error: unknown): undefined {
-    this.#error ??= error;
+    this.#error ??= error instanceof Error ? error : new Error(String(error));
     if (!this.#unreadable.includes(place)) this.#unreadable.push(place);
     this.#unreadable.sort((a, b) => a - b);
   }

@@ -69,3 +69,8 @@ export function requiredKey(context: TreeContext, state: SnapshotState, what: st
   context.damage.reportOnce(error.message);
   throw error;
 }
+
+/** Names what is called `name` in a snapshot for as long as its content is the same. */
+export function contentKey({ snapshot }: SnapshotState, name: string, content: string): string {
+  return `${snapshotPath(snapshot)}/${name} ${content}`;
+}

@@ -3,8 +3,8 @@ import zlib from 'node:zlib';
 import { badFrame, type Zstd } from './zstd.js';
 
 interface ZstdFunctions {
-  zstdDecompressSync(source: Uint8Array, options: { maxOutputLength: number; chunkSize: number }): Buffer;
-  zstdCompressSync(source: Uint8Array, options: { params: Record<number, number> }): Buffer;
+  zstdDecompressSync: (source: Uint8Array, options: { maxOutputLength: number; chunkSize: number }) => Buffer;
+  zstdCompressSync: (source: Uint8Array, options: { params: Record<number, number> }) => Buffer;
 }
 
 /** ZSTD_c_compressionLevel */

@@ -1,0 +1,91 @@
+/** A blob of a snapshot, decoded: configuration files, logs, the master-key copy of the key, the manifest itself. */
+import { createHash } from 'node:crypto';
+import { decodeBlob } from '../codec/blob-decoder.js';
+import { messageOf, StoreError } from '../errors.js';
+import { blobOverheadBytes, decodeBlobHeader } from '../format/blob.js';
+import type { ManifestFile } from '../format/manifest.js';
+import { snapshotPath } from '../format/snapshot-name.js';
+import type { Attributes, Ino, OpenFile, Timestamp } from '../vfs/file-system.js';
+import { archiveXattrs } from './archive-facts.js';
+import type { TreeContext } from './context.js';
+import { openBytes } from './bytes-file.js';
+import { fileAttributes, TreeNode, type Xattrs } from './node.js';
+import { requiredKey, type SnapshotState } from './snapshot-state.js';
+
+export interface BlobSource {
+  readonly state: SnapshotState;
+  readonly fileName: string;
+  /** Bytes of the file in the store. */
+  readonly storedBytes: number;
+  /** What the manifest says; the manifest itself and a log that was sent afterwards are in none. */
+  readonly listed: ManifestFile | undefined;
+  readonly time: Timestamp;
+}
+
+export class BlobFile extends TreeNode {
+  readonly #context: TreeContext;
+  readonly #source: BlobSource;
+  #size: number | undefined;
+  #doubt: string | undefined;
+
+  constructor(ino: Ino, context: TreeContext, source: BlobSource) {
+    super(ino);
+    this.#context = context;
+    this.#source = source;
+  }
+
+  /** A blob that can't be decoded shows with the size of its payload; opening it tells why. */
+  override async attributes(): Promise<Attributes> {
+    const { storedBytes, time } = this.#source;
+    const { owner } = this.#context;
+    try {
+      this.#size ??= (await this.#content()).length;
+      return fileAttributes(this.ino, owner, time, this.#size, storedBytes);
+    } catch {
+      return fileAttributes(this.ino, owner, time, Math.max(storedBytes - blobOverheadBytes('plain'), 0));
+    }
+  }
+
+  override async open(): Promise<OpenFile> {
+    return openBytes(await this.#content(), 'immutable');
+  }
+
+  override xattrs(): Xattrs {
+    const { state, listed, storedBytes } = this.#source;
+    const fingerprint = state.manifest?.unprotected.keyFingerprint;
+    const files = listed === undefined ? [] : [listed];
+    const values = new Map(archiveXattrs({ files, fingerprint }));
+    values.set('user.pbsfs.encoded-size', Buffer.from(String(storedBytes)));
+    if (this.#doubt !== undefined) values.set('user.pbsfs.damaged', Buffer.from(this.#doubt));
+    return values;
+  }
+
+  async #content(): Promise<Buffer> {
+    const { state, fileName } = this.#source;
+    const path = `${snapshotPath(state.snapshot)}/${fileName}`;
+    const bytes = await this.#context.store.blob(state.snapshot, fileName);
+    this.#compare(bytes, path);
+    try {
+      const key = decodeBlobHeader(bytes).encrypted ? requiredKey(this.#context, state, path) : undefined;
+      return decodeBlob(bytes, await this.#context.zstd, key);
+    } catch (error) {
+      this.#context.damage.reportOnce(`${path}: ${messageOf(error)}`);
+      throw error;
+    }
+  }
+
+  #compare(bytes: Buffer, path: string): void {
+    const { listed, state } = this.#source;
+    const refusal = state.refusal ?? (listed && mismatchOf(bytes, listed, path));
+    if (refusal === undefined || listed === undefined) return;
+    this.#context.damage.reportOnce(messageOf(refusal));
+    if (!this.#context.salvage) throw refusal;
+    this.#doubt = messageOf(refusal);
+  }
+}
+
+function mismatchOf(bytes: Buffer, listed: ManifestFile, path: string): StoreError | undefined {
+  const csum = createHash('sha256').update(bytes).digest('hex');
+  if (bytes.length === listed.size && csum === listed.csum) return undefined;
+  return new StoreError('MANIFEST_MISMATCH', `${path} is not the file that its manifest lists: it is refused`);
+}

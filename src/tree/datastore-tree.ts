@@ -1,0 +1,143 @@
+/** A datastore as a file system: what a driver mounts and what the command line walks through. */
+import { DamageLog } from '../archive/damage.js';
+import { ChunkCache } from '../codec/chunk-cache.js';
+import type { EncryptionKey } from '../crypto/encryption-key.js';
+import { FileError } from '../errors.js';
+import type { Namespace } from '../format/namespace.js';
+import { loadZstd } from '../os/zstd/zstd.js';
+import type { Datastore } from '../store/datastore.js';
+import type { Directory, Entry, FileSystem, FileSystemStatistics, InodeFlags, Ino, MaybePromise, OpenFile } from '../vfs/file-system.js';
+import { andThen } from '../vfs/maybe.js';
+import { archiveInoMin, ArchiveShelf } from './archive-shelf.js';
+import { NodeRegistry, type TreeContext } from './context.js';
+import { namespaceDirectory } from './namespace-directory.js';
+import { freshMs, type TreeNode, type Xattrs } from './node.js';
+import type { PxarArchive } from './pxar-archive.js';
+import { reportDirectory } from './report-directory.js';
+
+export interface TreeOptions {
+  readonly store: Datastore;
+  readonly keys: readonly EncryptionKey[];
+  /** Becomes the root of the tree. */
+  readonly namespace: Namespace;
+  /** For decoded chunks; rounded to whole 16 MiB. */
+  readonly cacheBytesMax: number;
+  /** Zeros in place of what is lost, and marked: nothing else is refused for damage. */
+  readonly salvage: boolean;
+  readonly log: (line: string) => void;
+}
+
+export interface DatastoreTree extends FileSystem {
+  /** Adds facts about who serves the tree to `.pbsfs/status.json`. */
+  reportDriver(facts: () => object): void;
+  close(): Promise<void>;
+}
+
+const noFlags: InodeFlags = { flags: 0, projectId: 0, fatAttributes: 0 };
+
+class Tree implements DatastoreTree {
+  readonly root: Ino;
+  readonly #context: TreeContext;
+  #driverFacts: () => object = () => ({});
+
+  constructor(context: TreeContext, namespace: Namespace) {
+    this.#context = context;
+    const report = reportDirectory(context, () => this.#driverFacts());
+    this.root = namespaceDirectory(context, namespace, new Map([['.pbsfs', () => report]])).ino;
+  }
+
+  reportDriver(facts: () => object): void {
+    this.#driverFacts = facts;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#context.cache.close(), this.#context.store.close()]);
+  }
+
+  lookup(parent: Ino, name: Buffer): MaybePromise<Entry | undefined> {
+    return this.#with(parent, (node) => node.lookup(name), (archive) => archive.lookup(parent, name));
+  }
+
+  getattr(ino: Ino): MaybePromise<Entry> {
+    if (ino >= archiveInoMin) {
+      const root = this.#context.archives.rootOf(ino);
+      if (ino === root.ino) return root.entry();
+    }
+    const entryOf = (node: TreeNode): MaybePromise<Entry> => andThen(node.attributes(), (attributes) => ({ attributes, ttlMs: freshMs }));
+    return this.#with(ino, entryOf, (archive) => archive.getattr(ino));
+  }
+
+  readlink(ino: Ino): MaybePromise<Buffer> {
+    return this.#with(ino, (node) => node.readlink(), (archive) => archive.readlink(ino));
+  }
+
+  openDirectory(ino: Ino): MaybePromise<Directory> {
+    return this.#with(ino, (node) => node.openDirectory(), (archive) => archive.openDirectory(ino));
+  }
+
+  open(ino: Ino): MaybePromise<OpenFile> {
+    return this.#with(ino, (node) => node.open(), (archive) => archive.open(ino));
+  }
+
+  listxattr(ino: Ino): MaybePromise<readonly Buffer[]> {
+    return andThen(this.#xattrs(ino), (values) => [...values.keys()].map((name) => Buffer.from(name, 'latin1')));
+  }
+
+  getxattr(ino: Ino, name: Buffer): MaybePromise<Buffer | undefined> {
+    return andThen(this.#xattrs(ino), (values) => {
+      const value = values.get(name.toString('latin1'));
+      return typeof value === 'function' ? value() : value;
+    });
+  }
+
+  inodeFlags(ino: Ino): MaybePromise<InodeFlags> {
+    return this.#with(ino, () => noFlags, (archive) => archive.inodeFlags(ino));
+  }
+
+  statfs(): MaybePromise<FileSystemStatistics> {
+    const blockSize = 4096;
+    return this.#context.store.space().then(({ bytes, bytesFree }) => ({
+      blockSize,
+      blocks: Math.floor(bytes / blockSize),
+      blocksFree: Math.floor(bytesFree / blockSize),
+      files: 0,
+      nameLengthMax: 255,
+    }));
+  }
+
+  #xattrs(ino: Ino): MaybePromise<Xattrs> {
+    if (ino >= archiveInoMin) {
+      const root = this.#context.archives.rootOf(ino);
+      if (ino === root.ino) return root.xattrs();
+    }
+    return this.#with<Xattrs>(ino, (node) => node.xattrs(), (archive) => archive.xattrs(ino));
+  }
+
+  #with<T>(ino: Ino, ofNode: (node: TreeNode) => MaybePromise<T>, ofArchive: (archive: PxarArchive) => MaybePromise<T>): MaybePromise<T> {
+    if (ino >= archiveInoMin) return andThen(this.#context.archives.rootOf(ino).archive(), ofArchive);
+    const node = this.#context.nodes.get(ino);
+    if (node === undefined) throw new FileError('INVALID_ARGUMENT', `no file has the inode number ${ino}`);
+    return ofNode(node);
+  }
+}
+
+export function openDatastoreTree(options: TreeOptions): DatastoreTree {
+  const { store, keys, salvage, log } = options;
+  const context: TreeContext = {
+    store,
+    keys,
+    salvage,
+    cache: new ChunkCache({
+      bytesMax: options.cacheBytesMax,
+      keys: keys.map(({ encKey }) => encKey),
+      pathOf: (digest) => store.chunkPath(digest),
+    }),
+    damage: new DamageLog(log),
+    zstd: loadZstd(),
+    owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
+    opened: { sec: Math.floor(Date.now() / 1000), nsec: 0 },
+    nodes: new NodeRegistry(),
+    archives: new ArchiveShelf(),
+  };
+  return new Tree(context, options.namespace);
+}
