@@ -121,11 +121,7 @@ export class ChunkStream implements ChunkUser {
   }
 
   rangesOf(digest: Buffer): readonly ByteSpan[] {
-    const ranges: ByteSpan[] = [];
-    for (let n = 0; n < this.#index.count; n++) {
-      if (this.#index.digestAt(n).equals(digest)) ranges.push({ start: this.#index.startOf(n), end: this.#index.endOf(n) });
-    }
-    return ranges;
+    return this.#index.chunksOf(digest).map((n) => ({ start: this.#index.startOf(n), end: this.#index.endOf(n) }));
   }
 
   /** Parts of [start, end) that a read found lost so far. */
@@ -187,10 +183,10 @@ function zeroChunks(index: ChunkIndex, key: EncryptionKey | undefined): Uint8Arr
   const usual = index.kind === 'fixed' ? index.endOf(0) : chunkBytesMax;
   const tail = index.kind === 'fixed' ? index.endOf(index.count - 1) - index.startOf(index.count - 1) : usual;
   const candidates = new Set([usual, tail]);
-  for (let n = 0; n < index.count; n++) {
-    const length = index.endOf(n) - index.startOf(n);
-    if (!candidates.has(length) || !index.digestAt(n).equals(zeroDigest(length, key))) continue;
-    bits[n >>> 3] = (bits[n >>> 3] ?? 0) | (1 << (n & 7));
+  for (const length of candidates) {
+    for (const n of index.chunksOf(zeroDigest(length, key))) {
+      if (index.endOf(n) - index.startOf(n) === length) bits[n >>> 3] = (bits[n >>> 3] ?? 0) | (1 << (n & 7));
+    }
   }
   return bits;
 }

@@ -25,6 +25,8 @@ export interface ChunkIndex {
   endOf(i: number): number;
   /** Number of the chunk that holds the byte at `offset`, which must be below `size`. */
   chunkAt(offset: number): number;
+  /** Numbers of the chunks that have this digest, ascending. */
+  chunksOf(digest: Buffer): number[];
   /** SHA-256 over the entries: what the manifest has for the file. */
   computeCsum(): Buffer;
 }
@@ -69,6 +71,17 @@ export function allocateIndex(magic: Buffer, count: number, entryBytes: number, 
   header.uuid.copy(bytes, 8);
   writeInt64(bytes, header.ctime, 24);
   return bytes;
+}
+
+/** Which of the 32-byte digests that stand every `entryBytes` from `first` on are `digest`. */
+export function entriesWith(bytes: Buffer, first: number, entryBytes: number, digest: Buffer): number[] {
+  const found: number[] = [];
+  const start = digest.readUInt32LE();
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let offset = first, i = 0; offset + digestBytes <= bytes.length; offset += entryBytes, i++) {
+    if (view.getUint32(offset, true) === start && digest.compare(bytes, offset, offset + digestBytes) === 0) found.push(i);
+  }
+  return found;
 }
 
 export function writeCsum(bytes: Buffer): void {

@@ -6,6 +6,7 @@ import {
   csumOf,
   decodeIndexHeader,
   digestBytes,
+  entriesWith,
   indexHeaderBytes,
   writeCsum,
   type ChunkIndex,
@@ -69,6 +70,10 @@ export class DynamicIndex implements ChunkIndex {
       else low = middle + 1;
     }
     return low;
+  }
+
+  chunksOf(digest: Buffer): number[] {
+    return entriesWith(this.#bytes, indexHeaderBytes + endBytes, entryBytes, digest);
   }
 
   computeCsum(): Buffer {

@@ -6,6 +6,7 @@ import {
   csumOf,
   decodeIndexHeader,
   digestBytes,
+  entriesWith,
   indexHeaderBytes,
   writeCsum,
   type ChunkIndex,
@@ -59,6 +60,10 @@ export class FixedIndex implements ChunkIndex {
   chunkAt(offset: number): number {
     if (!(offset >= 0 && offset < this.size)) throw new RangeError(`offset ${offset} is not below ${this.size}`);
     return Math.floor(offset / this.chunkSize);
+  }
+
+  chunksOf(digest: Buffer): number[] {
+    return entriesWith(this.#bytes, indexHeaderBytes, digestBytes, digest);
   }
 
   computeCsum(): Buffer {
