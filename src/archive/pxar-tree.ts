@@ -16,7 +16,8 @@ import { nameHash } from '../format/pxar/name-hash.js';
 import type { MaybePromise } from '../vfs/file-system.js';
 import { andThen } from '../vfs/maybe.js';
 import type { ChunkStream } from './chunk-stream.js';
-import { PxarDirectory } from './pxar-directory.js';
+import { IndexedDirectory, type PxarDirectory } from './pxar-directory.js';
+import { rebuildDirectory } from './pxar-rebuild.js';
 
 export type NodeId = number;
 
@@ -47,6 +48,13 @@ export interface PxarStreams {
   readonly payload: ChunkStream | undefined;
 }
 
+export interface PxarTreeOptions {
+  /** Where the root directory should end, if the stream may have lost its end. */
+  readonly end?: number;
+  /** Directories whose goodbye table is lost are found by walking through the archive, and headers that are lost are not missed. */
+  readonly salvage?: boolean;
+}
+
 const nodesKeptMax = 8192;
 /** Kept goodbye tables together: 24 bytes a child. */
 const childrenKeptMax = 1 << 20;
@@ -61,33 +69,34 @@ export class PxarTree {
   readonly streams: PxarStreams;
   readonly version: 1 | 2;
   readonly prelude: Buffer | undefined;
+  readonly #end: number;
   readonly #rootEntryPosition: number;
   readonly #nodes = new LRUCache<NodeId, PxarNode>({ max: nodesKeptMax });
   readonly #directories = new LRUCache<number, PxarDirectory>({ maxSize: childrenKeptMax, sizeCalculation: (directory) => directory.count + 1 });
 
-  private constructor(streams: PxarStreams, preamble: { version: 1 | 2; prelude: Buffer | undefined }, rootEntryPosition: number) {
+  /** Only for salvage: where the entries of directories are, by their ends. The ends alone do not tell if a table is lost. */
+  readonly #entryOfEnd: Map<number, number> | undefined;
+
+  private constructor(streams: PxarStreams, options: PxarTreeOptions, preamble: { version: 1 | 2; prelude: Buffer | undefined }, rootEntryPosition: number) {
     this.streams = streams;
     this.version = preamble.version;
     this.prelude = preamble.prelude;
     this.#rootEntryPosition = rootEntryPosition;
+    this.#end = options.end ?? streams.meta.size;
+    this.#entryOfEnd = options.salvage === true ? new Map([[this.#end, rootEntryPosition]]) : undefined;
   }
 
-  static async open(streams: PxarStreams): Promise<PxarTree> {
+  static async open(streams: PxarStreams, options: PxarTreeOptions = {}): Promise<PxarTree> {
     const { value, bytes } = await decodeAt(streams.meta, 0, decodePreamble);
     if ((value.version === 2) !== (streams.payload !== undefined)) {
       const what = value.version === 2 ? 'a split archive without its payload' : 'a payload beside an archive that is not split';
       throw new FormatError('BAD_STRUCTURE', `${streams.meta.path} is ${what}`);
     }
-    return new PxarTree(streams, value, bytes);
+    return new PxarTree(streams, options, value, bytes);
   }
 
   get root(): NodeId {
-    return directoryId(this.streams.meta.size);
-  }
-
-  /** Numbers of nodes are below this. */
-  get idEnd(): number {
-    return directoryId(this.streams.meta.size) + 2;
+    return directoryId(this.#end);
   }
 
   node(id: NodeId): MaybePromise<PxarNode> {
@@ -106,7 +115,7 @@ export class PxarTree {
     const end = positionOf(id);
     const known = this.#directories.get(end);
     if (known !== undefined) return known;
-    return andThen(this.#readDirectory(end), (directory) => {
+    return andThen(this.#readOrRebuild(end), (directory) => {
       this.#directories.set(end, directory);
       return directory;
     });
@@ -130,6 +139,7 @@ export class PxarTree {
     if (content.where === 'inline') return checkedRange({ stream: meta, offset: node.dataPosition, size: content.size });
     if (payload === undefined) throw new FormatError('BAD_STRUCTURE', `${meta.path} refers to a payload that it does not have`);
     const range = checkedRange({ stream: payload, offset: content.offset + itemHeaderBytes, size: content.size });
+    if (this.#entryOfEnd !== undefined) return range;
     return andThen(decodeAt(payload, content.offset, decodeItemHeader), ({ value }) => {
       if (value.type === 'PAYLOAD' && value.contentBytes === content.size) return range;
       throw new FormatError('BAD_STRUCTURE', `${payload.path} has no file of ${content.size} bytes at ${content.offset}, as its metadata says`);
@@ -151,6 +161,7 @@ export class PxarTree {
       andThen(this.#entryAt(start + bytes), ({ entry, end: dataPosition }) => {
         if (entry.hardlink !== undefined) return this.#linkTarget(start - entry.hardlink.distance, name);
         const id = entry.kind === 'directory' ? directoryId(end) : entryId(start);
+        if (entry.kind === 'directory') this.#entryOfEnd?.set(end, start + bytes);
         return { ...this.#keep({ id, entry, dataPosition }), name, linked: false };
       }),
     );
@@ -175,17 +186,30 @@ export class PxarTree {
     return andThen(decodeAt(meta, position, decode), ({ value, bytes }) => ({ entry: value, end: position + bytes }));
   }
 
+  #readOrRebuild(end: number): MaybePromise<PxarDirectory> {
+    const entryPosition = this.#entryOfEnd?.get(end);
+    if (entryPosition === undefined) return this.#readDirectory(end);
+    return (async () => {
+      try {
+        return await this.#readDirectory(end);
+      } catch (error) {
+        if (!(error instanceof FormatError)) throw error;
+        return rebuildDirectory(this.streams.meta, entryPosition);
+      }
+    })();
+  }
+
   #readDirectory(end: number): MaybePromise<PxarDirectory> {
     const { meta } = this.streams;
     return andThen(meta.window(end - goodbyeItemBytes, goodbyeItemBytes), (tailWindow) => {
       const tail = decodeGoodbyeTail(tailWindow.subarray(0, goodbyeItemBytes));
       const goodbyePosition = end - tail.tableBytes;
       const start = goodbyePosition - tail.entryDistance;
-      const isRoot = end === meta.size;
+      const isRoot = end === this.#end;
       if (start < 0 || (isRoot && start !== 0)) throw new FormatError('BAD_STRUCTURE', `a directory of ${meta.path} begins before the archive`);
       return andThen(meta.window(goodbyePosition, tail.tableBytes), (window) => {
         const table = decodeGoodbyeTable(window.subarray(0, tail.tableBytes));
-        return new PxarDirectory(table, goodbyePosition, isRoot ? this.#rootEntryPosition : start);
+        return new IndexedDirectory(table, goodbyePosition, isRoot ? this.#rootEntryPosition : start);
       });
     });
   }

@@ -70,7 +70,8 @@ export class ArchiveRoot {
     const [meta, payload] = streams;
     if (meta === undefined) throw new Error('an archive has at least one stream');
     try {
-      const tree = await PxarTree.open({ meta: meta.stream, payload: payload?.stream });
+      const options = { end: files[0]?.size ?? 0, salvage: this.#context.salvage };
+      const tree = await PxarTree.open({ meta: meta.stream, payload: payload?.stream }, options);
       const links = new LinkCounts(tree, files[0]?.filename ?? '', () => this.#openCatalog());
       return new PxarArchive(tree, streams, links, this.base);
     } catch (error) {
