@@ -1,0 +1,54 @@
+/** Which of the flags that people type after -o go into the mount call of a read-only tree. */
+import { MountError } from '../errors.js';
+
+/** Flags of mount(8) that mean the same for every file system, and whether fusermount3 takes them from an ordinary user. */
+const genericFlags = new Map<string, boolean>([
+  ['noexec', true],
+  ['exec', true],
+  ['noatime', true],
+  ['sync', true],
+  ['async', true],
+  ['dirsync', true],
+  ['nodiratime', false],
+  ['relatime', false],
+  ['norelatime', false],
+  ['strictatime', false],
+  ['nostrictatime', false],
+  ['lazytime', false],
+  ['nolazytime', false],
+  ['silent', false],
+  ['loud', false],
+]);
+/** What only other programs read (mount -a, systemd), and what is so anyway. */
+const ignored = new Set([
+  'ro', 'rw', 'nosuid', 'nodev', 'defaults', 'auto', 'noauto', 'user', 'nouser', 'users', 'owner', 'group', 'nofail', '_netdev', 'nonempty',
+]);
+const ignoredPrefixes = ['x-', 'X-', 'comment='];
+const trusting = new Set(['suid', 'dev']);
+
+export interface MountFlags {
+  /** Always begins with `ro`; `nosuid` and `nodev` unless root typed the opposite. */
+  readonly options: readonly string[];
+  /** The mount point may have something in it. */
+  readonly nonempty: boolean;
+}
+
+/** Throws MOUNT_FAILED with the name of the first flag that is none of these. */
+export function checkMountFlags(flags: readonly string[]): void {
+  for (const flag of flags) {
+    const known = genericFlags.has(flag) || trusting.has(flag) || ignored.has(flag);
+    if (known || ignoredPrefixes.some((prefix) => flag.startsWith(prefix))) continue;
+    throw new MountError('MOUNT_FAILED', `unknown mount option '${flag}'`);
+  }
+}
+
+/** Throws as checkMountFlags does, and NO_PRIVILEGE for what only root may ask for. */
+export function parseMountFlags(flags: readonly string[], { root }: { root: boolean }): MountFlags {
+  checkMountFlags(flags);
+  const refused = root ? undefined : flags.find((flag) => trusting.has(flag));
+  if (refused !== undefined) throw new MountError('NO_PRIVILEGE', `only root may mount with the option '${refused}'`);
+  const options = flags.filter((flag) => genericFlags.get(flag) === true || (root && genericFlags.has(flag)));
+  const suid = root && flags.includes('suid') ? 'suid' : 'nosuid';
+  const dev = root && flags.includes('dev') ? 'dev' : 'nodev';
+  return { options: ['ro', suid, dev, ...new Set(options)], nonempty: flags.includes('nonempty') };
+}

@@ -1,0 +1,54 @@
+/** Operations on a node: names, attributes, link targets. Protocol: FUSE, section 1.5. */
+import { constants } from 'node:os';
+import { type Operation, Refusal } from '../operation.js';
+import { attributesReplyBytes, entryBytes, writeAttributesReply, writeEntry } from '../wire/attributes.js';
+import { statfsBytes, writeStatfs } from '../wire/statfs.js';
+
+const { EINVAL, ENAMETOOLONG, ENOENT } = constants.errno;
+const nameBytesMax = 255;
+const linkBytesMax = 4095;
+const notFound = new Refusal(ENOENT);
+const tooLong = new Refusal(ENAMETOOLONG);
+
+export const lookup: Operation = {
+  payloadBytesMin: 2,
+  run(session, request) {
+    const name = request.name(0);
+    if (name === undefined) return session.refuse(request, EINVAL);
+    if (name.length > nameBytesMax) return session.refuse(request, ENAMETOOLONG);
+    session.answer(request, session.fileSystem.lookup(session.inoOf(request.node), name), (entry) => {
+      if (entry === undefined) return notFound;
+      writeEntry(session.reply.payloadView, 0, session.nodeOf(entry.attributes.ino), entry);
+      return entryBytes;
+    });
+  },
+};
+
+export const getattr: Operation = {
+  payloadBytesMin: 16,
+  run(session, request) {
+    session.answer(request, session.fileSystem.getattr(session.inoOf(request.node)), (entry) => {
+      writeAttributesReply(session.reply.payloadView, 0, entry);
+      return attributesReplyBytes;
+    });
+  },
+};
+
+export const readlink: Operation = {
+  payloadBytesMin: 0,
+  run(session, request) {
+    session.answer(request, session.fileSystem.readlink(session.inoOf(request.node)), (target) =>
+      target.length > linkBytesMax ? tooLong : [target],
+    );
+  },
+};
+
+export const statfs: Operation = {
+  payloadBytesMin: 0,
+  run(session, request) {
+    session.answer(request, session.fileSystem.statfs(), (statistics) => {
+      writeStatfs(session.reply.payload, session.reply.payloadView, statistics);
+      return statfsBytes;
+    });
+  },
+};

@@ -1,0 +1,42 @@
+/** Extended attributes. Protocol: FUSE, section 1.5. A size of 0 asks how long the value is. */
+import { constants } from 'node:os';
+import { type Answer, type Operation, Refusal, type Session } from '../operation.js';
+
+const { E2BIG, EINVAL, ENODATA, ERANGE } = constants.errno;
+/** More than this the kernel cannot take from any file system (XATTR_SIZE_MAX, XATTR_LIST_MAX). */
+const xattrBytesMax = 65536;
+const tooSmall = new Refusal(ERANGE);
+const tooLarge = new Refusal(E2BIG);
+const noData = new Refusal(ENODATA);
+
+function sized(session: Session, size: number, value: Uint8Array): Answer {
+  if (value.length > xattrBytesMax) return tooLarge;
+  if (size === 0) {
+    session.reply.payloadView.setUint32(0, value.length, true);
+    session.reply.payloadView.setUint32(4, 0, true);
+    return 8;
+  }
+  return value.length > size ? tooSmall : [value];
+}
+
+export const getxattr: Operation = {
+  payloadBytesMin: 10,
+  run(session, request) {
+    const size = request.uint32(0);
+    const name = request.name(8);
+    if (name === undefined) return session.refuse(request, EINVAL);
+    session.answer(request, session.fileSystem.getxattr(session.inoOf(request.node), name), (value) =>
+      value === undefined ? noData : sized(session, size, value),
+    );
+  },
+};
+
+export const listxattr: Operation = {
+  payloadBytesMin: 8,
+  run(session, request) {
+    const size = request.uint32(0);
+    session.answer(request, session.fileSystem.listxattr(session.inoOf(request.node)), (names) =>
+      sized(session, size, Buffer.concat(names.flatMap((name) => [name, Buffer.from([0])]))),
+    );
+  },
+};

@@ -1,0 +1,57 @@
+/**
+ * One request as the kernel wrote it. Protocol: FUSE, sections 1.1 and 1.5. The object and its buffer are used again for the
+ * next request: it is valid only during the call it was given to. Offsets of fields count from the end of the 40-byte header.
+ */
+import { getUint64 } from './integers.js';
+
+export const requestHeaderBytes = 40;
+
+export class Request {
+  readonly #buffer: Buffer;
+  readonly #view: DataView;
+  length = 0;
+  opcode = 0;
+  uniqueLow = 0;
+  uniqueHigh = 0;
+  node = 0;
+
+  constructor(buffer: Buffer) {
+    this.#buffer = buffer;
+    this.#view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  }
+
+  /** Takes the first `length` bytes of the buffer; false if they are no whole request. */
+  parse(length: number): boolean {
+    if (length < requestHeaderBytes || this.#view.getUint32(0, true) !== length) return false;
+    this.length = length;
+    this.opcode = this.#view.getUint32(4, true);
+    this.uniqueLow = this.#view.getUint32(8, true);
+    this.uniqueHigh = this.#view.getUint32(12, true);
+    this.node = getUint64(this.#view, 16);
+    return true;
+  }
+
+  get payloadBytes(): number {
+    return this.length - requestHeaderBytes;
+  }
+
+  uint32(at: number): number {
+    return this.#view.getUint32(requestHeaderBytes + at, true);
+  }
+
+  uint64(at: number): number {
+    return getUint64(this.#view, requestHeaderBytes + at);
+  }
+
+  /** A file offset; what lies beyond 2^53 - 1 lies beyond the end of every file. */
+  offset(at: number): number {
+    return Math.min(this.uint64(at), Number.MAX_SAFE_INTEGER);
+  }
+
+  /** A copy of the name that starts at `at`, without its NUL; undefined if there is none. */
+  name(at: number): Buffer | undefined {
+    const start = requestHeaderBytes + at;
+    const end = this.#buffer.indexOf(0, start);
+    return end > start && end < this.length ? Buffer.from(this.#buffer.subarray(start, end)) : undefined;
+  }
+}
