@@ -29,8 +29,9 @@ export class GroupDirectory extends TreeNode {
     this.#listing = new Fresh(() => this.#read());
   }
 
-  override attributes(): Attributes {
-    return directoryAttributes(this.ino, this.#context.owner, this.#context.opened);
+  /** The time of the newest snapshot, so that `ls -t` tells which group was backed up last. */
+  override async attributes(): Promise<Attributes> {
+    return directoryAttributes(this.ino, this.#context.owner, await this.#newestTime());
   }
 
   override async lookup(name: Buffer): Promise<Entry | undefined> {
@@ -55,6 +56,16 @@ export class GroupDirectory extends TreeNode {
 
   override async xattrs(): Promise<Xattrs> {
     return groupXattrs(await this.#context.store.groupFacts(this.#group));
+  }
+
+  async #newestTime(): Promise<Timestamp> {
+    try {
+      const newest = [...(await this.#listing.get()).snapshots.values()].at(-1);
+      return newest === undefined ? this.#context.opened : { sec: newest.time, nsec: 0 };
+    } catch {
+      // What can't be listed is there all the same; listing it tells why.
+      return this.#context.opened;
+    }
   }
 
   async #read(): Promise<GroupListing> {
