@@ -7,7 +7,7 @@ import { FormatError } from '../../errors.js';
 import type { Decoded, Incomplete } from '../decoded.js';
 import { readUint64 } from '../uint64.js';
 import { AttributeReader } from './attributes.js';
-import { fileTypeMask, fileTypes, type PxarContent, type PxarEntry, type PxarKind, type PxarMetadata } from './entry.js';
+import { checkKind, fileTypeMask, fileTypes, type PxarContent, type PxarEntry, type PxarMetadata } from './entry.js';
 import { itemHeaderAt, itemHeaderBytes, type ItemType } from './item.js';
 import { checkName, checkRelativePath } from './name.js';
 import { decodeStat } from './stat.js';
@@ -107,16 +107,11 @@ function incomplete(needBytes: number, atStreamEnd: boolean): Incomplete {
 
 /** An entry that no item of its own ends. */
 function plainEntry(metadata: PxarMetadata): PxarEntry {
-  switch (metadata.mode & fileTypeMask) {
-    case fileTypes.directory:
-      return { kind: 'directory', metadata };
-    case fileTypes.fifo:
-      return { kind: 'fifo', metadata };
-    case fileTypes.socket:
-      return { kind: 'socket', metadata };
-    default:
-      throw contradiction('directory', metadata.mode);
-  }
+  const type = metadata.mode & fileTypeMask;
+  if (type === fileTypes.fifo) return { kind: 'fifo', metadata };
+  if (type === fileTypes.socket) return { kind: 'socket', metadata };
+  checkKind('directory', metadata.mode);
+  return { kind: 'directory', metadata };
 }
 
 function isFifoOrSocket(mode: number): boolean {
@@ -125,25 +120,21 @@ function isFifoOrSocket(mode: number): boolean {
 }
 
 function fileEntry(metadata: PxarMetadata, content: PxarContent): PxarEntry {
-  if ((metadata.mode & fileTypeMask) !== fileTypes.regular) throw contradiction('file', metadata.mode);
+  checkKind('file', metadata.mode);
   return { kind: 'file', metadata, content };
 }
 
 function bodyEntry(type: ItemType, metadata: PxarMetadata, window: Buffer, start: number, end: number): PxarEntry {
-  const fileType = metadata.mode & fileTypeMask;
   switch (type) {
     case 'PAYLOAD_REF': {
       const offset = readUint64(window, start, 'the offset of a payload');
-      const size = readUint64(window, start + 8, 'the size of a payload');
-      return fileEntry(metadata, { where: 'payload', offset, size });
+      return fileEntry(metadata, { where: 'payload', offset, size: readUint64(window, start + 8, 'the size of a payload') });
     }
-    case 'SYMLINK': {
-      if (fileType !== fileTypes.symlink) throw contradiction('symlink', metadata.mode);
+    case 'SYMLINK':
+      checkKind('symlink', metadata.mode);
       return { kind: 'symlink', metadata, target: terminated(window, start, end, type) };
-    }
     case 'DEVICE': {
-      const fits = fileType === fileTypes.characterDevice || fileType === fileTypes.blockDevice;
-      if (!fits) throw contradiction('device', metadata.mode);
+      checkKind('device', metadata.mode);
       const major = readU32OfU64(window, start, 'a device number');
       return { kind: 'device', metadata, device: { major, minor: readU32OfU64(window, start + 8, 'a device number') } };
     }
@@ -168,8 +159,4 @@ function terminated(window: Buffer, start: number, end: number, type: ItemType):
     throw new FormatError('BAD_STRUCTURE', `a ${type} item is empty, has a zero byte inside, or none at its end`);
   }
   return text;
-}
-
-function contradiction(kind: PxarKind, mode: number): FormatError {
-  return new FormatError('BAD_STRUCTURE', `an entry is a ${kind} by its items and 0o${mode.toString(8)} by its mode`);
 }

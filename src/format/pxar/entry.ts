@@ -1,4 +1,5 @@
 /** One entry of an archive as values. Names are elsewhere: the root has none. Format: pxar, sections 1.3, 1.4 */
+import { FormatError } from '../../errors.js';
 import type { U64 } from './u64.js';
 
 export type PxarKind = 'directory' | 'file' | 'symlink' | 'device' | 'fifo' | 'socket' | 'hardlink';
@@ -96,3 +97,18 @@ export const fileTypes = {
   symlink: 0o120000,
   socket: 0o140000,
 } as const;
+
+const fileTypesOf: Readonly<Record<Exclude<PxarKind, 'hardlink'>, readonly number[]>> = {
+  directory: [fileTypes.directory],
+  file: [fileTypes.regular],
+  symlink: [fileTypes.symlink],
+  device: [fileTypes.characterDevice, fileTypes.blockDevice],
+  fifo: [fileTypes.fifo],
+  socket: [fileTypes.socket],
+};
+
+/** Throws BAD_STRUCTURE if an entry that its items make a `kind` has a mode of another type. */
+export function checkKind(kind: Exclude<PxarKind, 'hardlink'>, mode: number): void {
+  if (fileTypesOf[kind].includes(mode & fileTypeMask)) return;
+  throw new FormatError('BAD_STRUCTURE', `an entry is a ${kind} by its items and 0o${mode.toString(8)} by its mode`);
+}

@@ -14,6 +14,8 @@ export const goodbyeItemBytes = 24;
 export const nameBytesMax = 4096;
 export const preludeBytesMax = 1024 * 1024;
 export const goodbyeEntriesMax = 4 * 1024 * 1024;
+/** Directories within directories, the root included. */
+export const directoryDepthMax = 4096;
 const attributeBytesMax = 255 + 65_536;
 const distanceBytes = 8;
 
