@@ -2,9 +2,12 @@
 import { LinkCounts } from '../archive/link-counts.js';
 import type { ChunkStream } from '../archive/chunk-stream.js';
 import { directoryId, PxarTree } from '../archive/pxar-tree.js';
+import { FormatError } from '../errors.js';
 import { catalogFileName } from '../format/archive-name.js';
+import { snapshotPath } from '../format/snapshot-name.js';
 import type { ManifestFile } from '../format/manifest.js';
 import type { Entry, Ino, MaybePromise, Timestamp } from '../vfs/file-system.js';
+import { andThen } from '../vfs/maybe.js';
 import { archiveXattrs, streamXattrs } from './archive-facts.js';
 import type { TreeContext } from './context.js';
 import { directoryAttributes, freshMs, type Xattrs } from './node.js';
@@ -43,10 +46,25 @@ export class ArchiveRoot {
     return this.#context.archives.take(this.#source.key, () => this.#open());
   }
 
+  /** What `use` makes of the archive. Damage of its structure is told once; that of chunks is told where they are read. */
+  use<T>(use: (archive: PxarArchive) => MaybePromise<T>): MaybePromise<T> {
+    try {
+      const value = andThen(this.archive(), use);
+      if (!(value instanceof Promise)) return value;
+      return value.catch((error: unknown) => {
+        this.#report(error);
+        throw error;
+      });
+    } catch (error) {
+      this.#report(error);
+      throw error;
+    }
+  }
+
   /** An archive that can't be opened is a directory all the same; opening that tells why. */
   async entry(): Promise<Entry> {
     try {
-      const entry = await (await this.archive()).getattr(this.ino);
+      const entry = await this.use((archive) => archive.getattr(this.ino));
       return { ...entry, ttlMs: freshMs };
     } catch {
       return { attributes: directoryAttributes(this.ino, this.#context.owner, this.#source.time, 0o500), ttlMs: freshMs };
@@ -73,11 +91,16 @@ export class ArchiveRoot {
       const options = { end: files[0]?.size ?? 0, salvage: this.#context.salvage };
       const tree = await PxarTree.open({ meta: meta.stream, payload: payload?.stream }, options);
       const links = new LinkCounts(tree, files[0]?.filename ?? '', () => this.#openCatalog());
-      return new PxarArchive(tree, streams, links, this.base);
+      return new PxarArchive(tree, streams, links, { base: this.base, report: (error) => this.#report(error) });
     } catch (error) {
       for (const { stream } of streams) stream.close();
       throw error;
     }
+  }
+
+  #report(error: unknown): void {
+    if (!(error instanceof FormatError)) return;
+    this.#context.damage.reportOnce(`${snapshotPath(this.#source.state.snapshot)}/${this.#source.files[0]?.filename ?? ''}: ${error.message}`);
   }
 
   async #openCatalog(): Promise<ChunkStream | undefined> {

@@ -114,7 +114,7 @@ class Tree implements DatastoreTree {
   }
 
   #with<T>(ino: Ino, ofNode: (node: TreeNode) => MaybePromise<T>, ofArchive: (archive: PxarArchive) => MaybePromise<T>): MaybePromise<T> {
-    if (ino >= archiveInoMin) return andThen(this.#context.archives.rootOf(ino).archive(), ofArchive);
+    if (ino >= archiveInoMin) return this.#context.archives.rootOf(ino).use(ofArchive);
     const node = this.#context.nodes.get(ino);
     if (node === undefined) throw new FileError('INVALID_ARGUMENT', `no file has the inode number ${ino}`);
     return ofNode(node);

@@ -14,17 +14,26 @@ const foreverMs = 365 * 86_400_000;
 /** How long an entry may be believed whose link count is not known yet. */
 const countingMs = 1000;
 
+export interface PxarArchivePlace {
+  /** Added to the numbers of nodes. */
+  readonly base: Ino;
+  /** Told of damage that does not fail the operation at once. */
+  readonly report: (error: unknown) => void;
+}
+
 export class PxarArchive {
   readonly streams: readonly OpenStream[];
   readonly tree: PxarTree;
   readonly #links: LinkCounts;
   readonly #base: Ino;
+  readonly #report: (error: unknown) => void;
 
-  constructor(tree: PxarTree, streams: readonly OpenStream[], links: LinkCounts, base: Ino) {
+  constructor(tree: PxarTree, streams: readonly OpenStream[], links: LinkCounts, place: PxarArchivePlace) {
     this.tree = tree;
     this.streams = streams;
     this.#links = links;
-    this.#base = base;
+    this.#base = place.base;
+    this.#report = place.report;
   }
 
   getattr(ino: Ino): MaybePromise<Entry> {
@@ -48,7 +57,7 @@ export class PxarArchive {
 
   openDirectory(ino: Ino): MaybePromise<Directory> {
     return andThen(this.tree.directory(ino - this.#base), (directory) => {
-      const listing = new PxarListing(this.tree, directory, (child) => this.#directoryEntryOf(child));
+      const listing = new PxarListing(this.tree, directory, { entryOf: (child) => this.#directoryEntryOf(child), report: this.#report });
       return {
         caching: 'immutable',
         read: (index, count) => andThen(this.#links.settle('all'), () => listing.read(index, count)),

@@ -8,19 +8,25 @@ import type { DirectoryEntry, MaybePromise } from '../vfs/file-system.js';
 
 const chunksPlannedMax = 8;
 
+export interface ListingUse {
+  readonly entryOf: (child: PxarChild) => DirectoryEntry;
+  /** Told of each child that is left out. */
+  readonly report: (error: unknown) => void;
+}
+
 export class PxarListing {
   readonly #tree: PxarTree;
   readonly #directory: PxarDirectory;
-  readonly #entryOf: (child: PxarChild) => DirectoryEntry;
+  readonly #use: ListingUse;
   /** Places of children that can't be read, ascending; reads go forward, so that all below the current one are known. */
   readonly #unreadable: number[] = [];
   #error: Error | undefined;
   #planned = 0;
 
-  constructor(tree: PxarTree, directory: PxarDirectory, entryOf: (child: PxarChild) => DirectoryEntry) {
+  constructor(tree: PxarTree, directory: PxarDirectory, use: ListingUse) {
     this.#tree = tree;
     this.#directory = directory;
-    this.#entryOf = entryOf;
+    this.#use = use;
   }
 
   /** Entries from `index` of the readable ones on: those at hand, but at least one unless the end is reached. */
@@ -46,14 +52,15 @@ export class PxarListing {
   #child(place: number): MaybePromise<DirectoryEntry | undefined> {
     try {
       const child = this.#tree.child(this.#directory, this.#directory.slotAt(place));
-      if (!(child instanceof Promise)) return this.#entryOf(child);
-      return child.then(this.#entryOf).catch((error: unknown) => this.#leaveOut(place, error));
+      if (!(child instanceof Promise)) return this.#use.entryOf(child);
+      return child.then(this.#use.entryOf).catch((error: unknown) => this.#leaveOut(place, error));
     } catch (error) {
       return this.#leaveOut(place, error);
     }
   }
 
   #leaveOut(place: number, error: unknown): undefined {
+    this.#use.report(error);
     this.#error ??= error instanceof Error ? error : new Error(String(error));
     if (!this.#unreadable.includes(place)) this.#unreadable.push(place);
     this.#unreadable.sort((a, b) => a - b);

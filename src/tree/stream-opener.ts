@@ -22,7 +22,7 @@ export async function openStream(context: TreeContext, state: SnapshotState, fil
   const doubts: string[] = [];
   if (state.refusal !== undefined) refuseUnlessSalvage(context, state.refusal, doubts);
   const key = file.cryptMode === 'encrypt' ? requiredKey(context, state, path) : undefined;
-  const index = await context.store.index(state.snapshot, file.filename);
+  const index = await readIndex(context, state, file.filename, path);
   const mismatch = mismatchOf(index, file, path);
   if (mismatch !== undefined) {
     context.damage.reportOnce(mismatch.message);
@@ -38,6 +38,15 @@ export async function openStream(context: TreeContext, state: SnapshotState, fil
     salvage: context.salvage,
   });
   return { stream, index, doubt: doubts.length === 0 ? undefined : doubts.join('; ') };
+}
+
+async function readIndex(context: TreeContext, state: SnapshotState, fileName: string, path: string): Promise<ChunkIndex> {
+  try {
+    return await context.store.index(state.snapshot, fileName);
+  } catch (error) {
+    context.damage.reportOnce(`${path} can't be opened: ${messageOf(error)}`);
+    throw error;
+  }
 }
 
 function refuseUnlessSalvage(context: TreeContext, reason: Error, doubts: string[]): void {
