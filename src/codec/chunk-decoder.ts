@@ -2,7 +2,7 @@
  * From the file of a chunk to its verified content in place: read, CRC, decrypt, decompress, length, digest. Synchronous: it runs in worker threads.
  * Format: datastore, sections 2.6 and 3.3.
  */
-import { closeSync, fstatSync, openSync, readvSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readvSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { decryptInto } from '../crypto/blob-cipher.js';
 import { chunkDigest } from '../crypto/chunk-digest.js';
@@ -50,7 +50,9 @@ export class ChunkDecoder {
   #read(path: string, target: Buffer): { header: Buffer; payload: Buffer } {
     const descriptor = openChunk(path);
     try {
-      const { size } = fstatSync(descriptor);
+      const facts = fstatSync(descriptor);
+      if (!facts.isFile()) throw new StoreError('CHUNK_CORRUPT', `${path} is not a file`);
+      const { size } = facts;
       if (size > fileBytesMax) throw new StoreError('CHUNK_CORRUPT', `${path} has ${size} bytes, more than any chunk`);
       const payload = size === plainHeaderBytes + target.length ? target : this.#encoded.subarray(plainHeaderBytes);
       const header = this.#encoded.subarray(0, plainHeaderBytes);
@@ -83,7 +85,8 @@ export class ChunkDecoder {
       decryptInto(key.encKey, header.iv, header.tag, payload, clear);
       content = clear;
     }
-    if (header.compressed) return this.#zstd.decompress(content, target);
+    // Read in place, because no server keeps a frame that is not shorter than its content; but it is a valid chunk.
+    if (header.compressed) return this.#zstd.decompress(content.buffer === target.buffer ? Buffer.from(content) : content, target);
     if (content.length === target.length && content.buffer !== target.buffer) content.copy(target);
     return content.length;
   }
@@ -95,7 +98,8 @@ export class ChunkDecoder {
 
 function openChunk(path: string): number {
   try {
-    return openSync(path, 'r');
+    // Not blocking: what is no file, but a fifo, must not hold the thread.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     if (codeOf(cause) === 'ENOENT') throw new StoreError('CHUNK_MISSING', `chunk ${path} is missing`, { cause });
     throw cause;
