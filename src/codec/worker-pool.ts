@@ -49,7 +49,8 @@ export class WorkerPool {
     const number = this.#nextJob++;
     if (least.jobs.size === 0) least.worker.ref();
     least.jobs.set(number, done);
-    least.worker.postMessage({ ...job, job: number } satisfies DecodeJob);
+    // A copy: a message with a view takes along all of the memory below it, here a whole index.
+    least.worker.postMessage({ ...job, digest: new Uint8Array(job.digest), job: number } satisfies DecodeJob);
   }
 
   async close(): Promise<void> {
