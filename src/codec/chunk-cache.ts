@@ -138,6 +138,10 @@ export class ChunkCache {
     let request = this.#requests.get(key);
     if (request === undefined) {
       request = this.#newRequest(key, ref);
+      if (this.#closed) {
+        request.settle(closed());
+        return request;
+      }
       (urgent ? this.#urgent : this.#prefetch).add(request);
       request.urgent = urgent;
       this.#dispatch();
@@ -160,7 +164,6 @@ export class ChunkCache {
     promise.catch(() => undefined);
     const request = { key, ref, urgent: false, promise, settle };
     this.#requests.set(key, request);
-    if (this.#closed) settle(closed());
     return request;
   }
 
@@ -228,9 +231,9 @@ export class ChunkCache {
   }
 }
 
-/** Two archives that give one digest different lengths can't both be right: the wrong one must not profit from the other. */
-function keyOf(ref: ChunkRef): string {
-  return `${ref.digest.toString('latin1')}${ref.length}`;
+/** Archives that give one digest different lengths or keys can't all be right: a wrong one must not profit from another. */
+function keyOf({ digest, length, keyNumber }: ChunkRef): string {
+  return `${digest.toString('latin1')}${length} ${keyNumber}`;
 }
 
 function closed(): StoreError {
