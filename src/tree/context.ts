@@ -40,6 +40,10 @@ export class NodeRegistry {
     return node;
   }
 
+  withKey(key: string): TreeNode | undefined {
+    return this.#byKey.get(key);
+  }
+
   get(ino: Ino): TreeNode | undefined {
     return this.#byIno.get(ino);
   }

@@ -10,7 +10,7 @@ import type { Directory, Entry, FileSystem, FileSystemStatistics, InodeFlags, In
 import { andThen } from '../vfs/maybe.js';
 import { archiveInoMin, ArchiveShelf } from './archive-shelf.js';
 import { NodeRegistry, type TreeContext } from './context.js';
-import { namespaceDirectory } from './namespace-directory.js';
+import { groupKey, namespaceDirectory } from './namespace-directory.js';
 import { freshMs, type TreeNode, type Xattrs } from './node.js';
 import type { PxarArchive } from './pxar-archive.js';
 import { reportDirectory } from './report-directory.js';
@@ -30,6 +30,8 @@ export interface TreeOptions {
 export interface DatastoreTree extends FileSystem {
   /** Adds facts about who serves the tree to `.pbsfs/status.json`. */
   reportDriver(facts: () => object): void;
+  /** Calls `forget` for names that were removed from the store or mean something else now, as soon as that is noticed. */
+  followChanges(forget: (parent: Ino, name: Buffer) => void): void;
   close(): Promise<void>;
 }
 
@@ -48,6 +50,13 @@ class Tree implements DatastoreTree {
 
   reportDriver(facts: () => object): void {
     this.#driverFacts = facts;
+  }
+
+  followChanges(forget: (parent: Ino, name: Buffer) => void): void {
+    this.#context.store.watch((directory) => {
+      const node = this.#context.nodes.withKey(groupKey(directory));
+      if (node !== undefined) void forgetChanged(node, forget);
+    });
   }
 
   async close(): Promise<void> {
@@ -118,6 +127,14 @@ class Tree implements DatastoreTree {
     const node = this.#context.nodes.get(ino);
     if (node === undefined) throw new FileError('INVALID_ARGUMENT', `no file has the inode number ${ino}`);
     return ofNode(node);
+  }
+}
+
+async function forgetChanged(node: TreeNode, forget: (parent: Ino, name: Buffer) => void): Promise<void> {
+  try {
+    for (const name of await node.changedNames()) forget(node.ino, Buffer.from(name));
+  } catch {
+    // What can't be listed any more is asked for again by whoever looks at it.
   }
 }
 

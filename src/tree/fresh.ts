@@ -12,6 +12,16 @@ export class Fresh<T> {
     this.#ask = ask;
   }
 
+  /** The last answer, however old. */
+  get last(): T | undefined {
+    return this.#last;
+  }
+
+  /** The next question is asked anew. */
+  expire(): void {
+    this.#value = undefined;
+  }
+
   get(): Promise<T> {
     const now = performance.now();
     if (this.#value === undefined || now - this.#askedMs > freshMs) {

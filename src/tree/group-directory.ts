@@ -58,6 +58,15 @@ export class GroupDirectory extends TreeNode {
     return groupXattrs(await this.#context.store.groupFacts(this.#group));
   }
 
+  override async changedNames(): Promise<readonly string[]> {
+    const before = this.#listing.last;
+    if (before === undefined) return [];
+    this.#listing.expire();
+    const now = await this.#listing.get();
+    const gone = [...before.snapshots.keys()].filter((name) => !now.snapshots.has(name));
+    return before.latest === now.latest ? gone : [...gone, latestName];
+  }
+
   async #newestTime(): Promise<Timestamp> {
     try {
       const newest = [...(await this.#listing.get()).snapshots.values()].at(-1);

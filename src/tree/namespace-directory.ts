@@ -22,7 +22,7 @@ function typeDirectory(context: TreeContext, namespace: Namespace, type: BackupT
   const names = async (): Promise<NamedNodes> => {
     const groups = (await context.store.groups(namespace)).filter((group) => group.type === type);
     return new Map(
-      groups.map((group) => [group.id, () => context.nodes.node(`group ${groupPath(group)}`, (ino) => new GroupDirectory(ino, context, group))]),
+      groups.map((group) => [group.id, () => context.nodes.node(groupKey(groupPath(group)), (ino) => new GroupDirectory(ino, context, group))]),
     );
   };
   return context.nodes.node(`type ${type} ${namespacePath(namespace)}`, (ino) => new NamesDirectory(ino, context, names));
@@ -34,4 +34,9 @@ function childrenDirectory(context: TreeContext, namespace: Namespace): NamesDir
     return new Map(children.map((child) => [child, () => namespaceDirectory(context, [...namespace, child])]));
   };
   return context.nodes.node(`ns ${namespacePath(namespace)}`, (ino) => new NamesDirectory(ino, context, names));
+}
+
+/** Key of the node for the group whose directory in the store is `path`. */
+export function groupKey(path: string): string {
+  return `group ${path}`;
 }

@@ -33,6 +33,11 @@ export abstract class TreeNode {
     throw new FileError('NOT_A_LINK', 'not a symbolic link');
   }
 
+  /** Names in a directory that no longer mean what they meant when it was listed last. */
+  changedNames(): MaybePromise<readonly string[]> {
+    return [];
+  }
+
   xattrs(): MaybePromise<Xattrs> {
     return noXattrs;
   }
