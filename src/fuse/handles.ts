@@ -1,12 +1,22 @@
-/** Open objects by the numbers that the kernel holds for them. A number is never used twice. */
+/** Open objects by the numbers that the kernel holds for them, which start at 1. */
 
 export class Handles<T extends { close(): void }> {
   readonly #open = new Map<number, T>();
+  readonly #numberMax: number;
   #last = 0;
 
-  /** A number for something that is still being opened. */
+  constructor(numberMax = Number.MAX_SAFE_INTEGER) {
+    this.#numberMax = numberMax;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** A number for something that is still being opened. It is given again only after all others. */
   reserve(): number {
-    this.#last += 1;
+    do this.#last = (this.#last % this.#numberMax) + 1;
+    while (this.#open.has(this.#last));
     return this.#last;
   }
 

@@ -27,7 +27,7 @@ function withLimit(promise: Promise<void>, timeoutMs: number, text: string): Pro
 async function mount(fileSystem: FileSystem, options: DriverOptions, reader: ReaderKind): Promise<Mounted> {
   const { log } = options;
   const root = isRoot();
-  const flags = parseMountFlags(options.flags, { root });
+  const flags = parseMountFlags(options.flags, { root, program: root ? 'mount' : 'libfuse' });
   const mountPoint = await prepareMountPoint(options.mountPoint, { nonempty: flags.nonempty, log });
   const checked = options.allowOther || options.defaultPermissions;
   const mountOptions = [...flags.options, ...(options.allowOther ? ['allow_other'] : []), ...(checked ? ['default_permissions'] : [])];

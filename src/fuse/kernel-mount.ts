@@ -1,6 +1,6 @@
 /** A mount of the kernel driver while it lives. */
 import { messageOf } from '../errors.js';
-import { type MountTableEntry, readMountTable } from '../os/mount-table.js';
+import { type MountTableEntry, isMounted } from '../os/mount-table.js';
 import type { Mounted, OperationStatistics } from '../vfs/driver.js';
 import type { Ino } from '../vfs/file-system.js';
 import type { Connection } from './connection.js';
@@ -40,11 +40,8 @@ export class KernelMount implements Mounted {
 
   /** After an abort, or umount -f with files open, a dead mount is left. */
   async #clear(): Promise<void> {
-    const { mountPoint, deviceMajor, deviceMinor } = this.#mount;
-    const left = readMountTable().some(
-      (entry) => entry.mountPoint === mountPoint && entry.deviceMajor === deviceMajor && entry.deviceMinor === deviceMinor,
-    );
-    if (!left) return;
+    const { mountPoint } = this.#mount;
+    if (!isMounted(this.#mount)) return;
     await unmountPath(mountPoint, { lazy: true }).catch((error: unknown) => this.#log(messageOf(error)));
   }
 }

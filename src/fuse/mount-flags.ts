@@ -1,7 +1,7 @@
 /** Which of the flags that people type after -o go into the mount call of a read-only tree. */
 import { MountError } from '../errors.js';
 
-/** Flags of mount(8) that mean the same for every file system, and whether fusermount3 takes them from an ordinary user. */
+/** Flags of mount(8) that mean the same for every file system, and whether libfuse and fusermount3 know them too. */
 const genericFlags = new Map<string, boolean>([
   ['noexec', true],
   ['exec', true],
@@ -42,12 +42,18 @@ export function checkMountFlags(flags: readonly string[]): void {
   }
 }
 
+export interface MountedBy {
+  readonly root: boolean;
+  /** libfuse (and fusermount3) refuse flags that mean nothing on a read-only tree; they are left out. */
+  readonly program: 'mount' | 'libfuse';
+}
+
 /** Throws as checkMountFlags does, and NO_PRIVILEGE for what only root may ask for. */
-export function parseMountFlags(flags: readonly string[], { root }: { root: boolean }): MountFlags {
+export function parseMountFlags(flags: readonly string[], { root, program }: MountedBy): MountFlags {
   checkMountFlags(flags);
   const refused = root ? undefined : flags.find((flag) => trusting.has(flag));
   if (refused !== undefined) throw new MountError('NO_PRIVILEGE', `only root may mount with the option '${refused}'`);
-  const options = flags.filter((flag) => genericFlags.get(flag) === true || (root && genericFlags.has(flag)));
+  const options = flags.filter((flag) => genericFlags.get(flag) === true || (program === 'mount' && genericFlags.has(flag)));
   const suid = root && flags.includes('suid') ? 'suid' : 'nosuid';
   const dev = root && flags.includes('dev') ? 'dev' : 'nodev';
   return { options: ['ro', suid, dev, ...new Set(options)], nonempty: flags.includes('nonempty') };

@@ -50,3 +50,10 @@ export function readMountTable(): MountTableEntry[] {
 export function findMount(mountPoint: string): MountTableEntry | undefined {
   return readMountTable().findLast((entry) => entry.mountPoint === mountPoint);
 }
+
+/** Whether this very mount is still in the table. */
+export function isMounted({ mountPoint, deviceMajor, deviceMinor }: MountTableEntry): boolean {
+  return readMountTable().some(
+    (entry) => entry.mountPoint === mountPoint && entry.deviceMajor === deviceMajor && entry.deviceMinor === deviceMinor,
+  );
+}
