@@ -102,12 +102,12 @@ class SnapshotMaker {
   /** @type {ManifestFile[]} */
   #files = [];
   #store;
-  #name;
+  name;
 
   /** @param {StoreMaker} store @param {import('../../dist/format/snapshot-name.js').SnapshotName} name */
   constructor(store, name) {
     this.#store = store;
-    this.#name = name;
+    this.name = name;
     this.path = snapshotPath(name);
     mkdirSync(join(store.directory, this.path), { recursive: true });
     writeFileSync(join(store.directory, this.path, '../owner'), 'root@pam\n');
@@ -120,7 +120,7 @@ class SnapshotMaker {
    * @param {Buffer} digests
    */
   imageOf(name, size, digests) {
-    const bytes = encodeFixedIndex({ uuid, ctime: this.#name.time, size, chunkSize: imageChunkBytes, digests });
+    const bytes = encodeFixedIndex({ uuid, ctime: this.name.time, size, chunkSize: imageChunkBytes, digests });
     this.#add(`${name}.fidx`, size, bytes);
     return this;
   }
@@ -177,7 +177,7 @@ class SnapshotMaker {
   /** Writes the manifest; nothing can be added after that. Gives the path in the store. */
   finish() {
     const { key } = this.#store;
-    const { type, id, time } = this.#name;
+    const { type, id, time } = this.name;
     const unsigned = {
       backupType: type,
       backupId: id,
@@ -200,7 +200,7 @@ class SnapshotMaker {
   /** @param {string} filename @param {StreamMaker} stream */
   #addStream(filename, stream) {
     const { size, ends, digests } = stream.finish();
-    this.#add(filename, size, encodeDynamicIndex({ uuid, ctime: this.#name.time, ends, digests }));
+    this.#add(filename, size, encodeDynamicIndex({ uuid, ctime: this.name.time, ends, digests }));
   }
 
   /** An index; its checksum is in its header. @param {string} filename @param {number} size @param {Buffer} bytes */

@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+/** `npm run bench -- [SECTION...] [--size MIB] [--runs N] [--json FILE]`: measures, and prints each figure beside the limit of the same run. */
+import { parseArgs } from 'node:util';
+import { machineLine, tableOf, writeJson } from './figures.js';
+import { cached, image, random } from './sections/image.js';
+
+/**
+ * @typedef {object} Settings
+ * @property {number} imageBytes of images and of archives of large files
+ * @property {number} runs
+ */
+
+/** @type {Record<string, (settings: Settings) => Promise<import('./figures.js').Figure[]>>} */
+const sections = { image, random, cached };
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { size: { type: 'string', default: '2048' }, runs: { type: 'string', default: '5' }, json: { type: 'string' }, help: { type: 'boolean' } },
+});
+const settings = { imageBytes: Number(values.size) * 1024 * 1024, runs: Number(values.runs) };
+const unknown = positionals.filter((name) => !(name in sections));
+
+if (values.help === true || unknown.length > 0 || !(settings.imageBytes > 0) || !(settings.runs > 0)) {
+  console.error(`usage: npm run bench -- [SECTION...] [--size MIB] [--runs N] [--json FILE]\nsections: ${Object.keys(sections).join(' ')}`);
+  process.exitCode = 2;
+} else {
+  const figures = [];
+  for (const [name, measure] of Object.entries(sections)) {
+    if (positionals.length > 0 && !positionals.includes(name)) continue;
+    console.error(`${name} ...`);
+    figures.push(...(await measure(settings)));
+  }
+  console.log(machineLine());
+  console.log(tableOf(figures));
+  if (values.json !== undefined) writeJson(values.json, figures);
+}
