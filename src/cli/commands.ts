@@ -1,0 +1,21 @@
+/** The commands. Each is loaded only when it is called, as starting up is a part of the time that a person waits. */
+import type { Command } from './command.js';
+
+export const commandLoaders: Readonly<Record<string, () => Promise<Command>>> = {
+  mount: async () => (await import('./commands/mount.js')).mountCommand,
+  umount: async () => (await import('./commands/umount.js')).umountCommand,
+  status: async () => (await import('./commands/status.js')).statusCommand,
+  snapshots: async () => (await import('./commands/snapshots.js')).snapshotsCommand,
+  ls: async () => (await import('./commands/ls.js')).lsCommand,
+  cat: async () => (await import('./commands/cat.js')).catCommand,
+  stat: async () => (await import('./commands/stat.js')).statCommand,
+  completion: async () => (await import('./commands/completion.js')).completionCommand,
+};
+
+export async function loadCommand(name: string): Promise<Command | undefined> {
+  return Object.hasOwn(commandLoaders, name) ? await commandLoaders[name]?.() : undefined;
+}
+
+export async function loadAllCommands(): Promise<Command[]> {
+  return await Promise.all(Object.values(commandLoaders).map((load) => load()));
+}

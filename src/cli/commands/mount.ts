@@ -1,0 +1,95 @@
+/** `pbsfs mount`: in the background with an exit status that tells whether the mount is there, or in the foreground. */
+import { UsageError } from '../../errors.js';
+import { defaultLogPath } from '../../mount/log-file.js';
+import { stderrLog } from '../../mount/log.js';
+import { driverNames, mountRequest, type MountRequest } from '../../mount/mount-request.js';
+import { parseOptionString, type MountOptions } from '../../mount/option-string.js';
+import { command, jsonOption } from '../command.js';
+import { sourceOptions, sourcePositional } from '../source-options.js';
+import { writeOut } from '../output.js';
+
+export interface MountCall {
+  readonly source: string;
+  readonly mountPoint: string;
+  readonly optionStrings: readonly string[];
+  readonly fromMountHelper: boolean;
+  /** From options of the command line; they go before the words after -o. */
+  readonly options?: Partial<MountOptions>;
+  readonly json?: boolean;
+}
+
+const warn = stderrLog(() => 'pbsfs: ');
+
+export async function runMount(call: MountCall): Promise<void> {
+  const words = parseOptionString(call.optionStrings, { fromMountHelper: call.fromMountHelper });
+  const options = { ...words, ...call.options, keyFiles: [...words.keyFiles, ...(call.options?.keyFiles ?? [])] };
+  const request = await withPassword(mountRequest(call.source, call.mountPoint, options), options.passwordFile);
+  if (options.foreground) {
+    if (options.log !== undefined) throw new UsageError('--log is for mounts in the background; with --foreground the log is standard error');
+    return await mountInForeground(request);
+  }
+  const { mountInBackground } = await import('../../mount/background.js');
+  const log = options.log ?? defaultLogPath(request.mountPoint);
+  const pid = await mountInBackground(request, log);
+  if (call.json === true) await writeOut(`${JSON.stringify({ mountPoint: request.mountPoint, source: request.source, pid, log })}\n`);
+}
+
+async function mountInForeground(request: MountRequest): Promise<void> {
+  const { serveMount } = await import('../../mount/serve.js');
+  const ready = (): void => warn(`${request.source} is mounted on ${request.mountPoint}; Ctrl-C unmounts it`);
+  await serveMount(request, { log: warn, ready });
+}
+
+/** Key files are looked at here, where a person can be asked for their password. */
+async function withPassword(request: MountRequest, passwordFile: string | undefined): Promise<MountRequest> {
+  if (request.keyFiles.length === 0) return request;
+  const [{ readKeyFiles }, { findPassword }] = await Promise.all([import('../../mount/keys.js'), import('../../mount/password.js')]);
+  const password = await findPassword(await readKeyFiles(request.keyFiles, warn), passwordFile, warn);
+  return password === undefined ? request : { ...request, password };
+}
+
+export const mountCommand = command({
+  name: 'mount',
+  summary: 'Mount a datastore',
+  positionals: [
+    sourcePositional,
+    { name: 'MOUNTPOINT', describe: 'an empty directory', completion: 'directory' },
+  ],
+  options: {
+    ...sourceOptions,
+    ns: { ...sourceOptions.ns, describe: 'show this namespace as the root' },
+    'cache-size': { type: 'string', describe: 'memory for decoded chunks, like 512M (default: 256M)' },
+    'allow-other': { type: 'boolean', describe: 'let other users see the tree, with the permissions that the files had' },
+    driver: { type: 'string', describe: 'kernel (default) or fuse-native', completion: { words: driverNames } },
+    foreground: { type: 'boolean', short: 'f', describe: 'stay, and log to standard error' },
+    log: { type: 'string', describe: 'log file of a mount in the background', completion: 'file' },
+    option: { type: 'string', short: 'o', multiple: true, describe: 'options as mount(8) takes them: ro,allow_other,noexec,keyfile=...' },
+    json: jsonOption,
+  },
+  examples: [
+    ['pbsfs mount /srv/store /mnt/pbs', 'mount, and return when it is there'],
+    ['pbsfs mount /srv/store /mnt/pbs --keyfile /root/key.json', 'with encrypted backups'],
+    ['pbsfs mount --foreground /srv/store /mnt/pbs', 'stay until Ctrl-C'],
+  ],
+  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'mountFailed'],
+  run: async (values, [source = '', mountPoint = '']) => {
+    await runMount({
+      source,
+      mountPoint,
+      optionStrings: values.option ?? [],
+      fromMountHelper: false,
+      json: values.json ?? false,
+      options: {
+        keyFiles: values.keyfile ?? [],
+        ...(values['password-file'] !== undefined && { passwordFile: values['password-file'] }),
+        ...(values.ns !== undefined && { namespace: values.ns }),
+        ...(values['cache-size'] !== undefined && { cacheSize: values['cache-size'] }),
+        ...(values.driver !== undefined && { driver: values.driver }),
+        ...(values.log !== undefined && { log: values.log }),
+        ...(values['allow-other'] === true && { allowOther: true }),
+        ...(values.salvage === true && { salvage: true }),
+        ...(values.foreground === true && { foreground: true }),
+      },
+    });
+  },
+});

@@ -1,0 +1,60 @@
+/** The datastore and its tree for commands that read without a mount, and paths in it. */
+import type { EncryptionKey } from '../crypto/encryption-key.js';
+import { parseNamespace, type Namespace } from '../format/namespace.js';
+import { readKeyFiles, unlockKeyFiles } from '../mount/keys.js';
+import { stderrLog } from '../mount/log.js';
+import { findPassword } from '../mount/password.js';
+import type { Datastore } from '../store/datastore.js';
+import { openDatastore } from '../store/open.js';
+import { referencePath, resolveReference } from '../store/snapshot-reference.js';
+import { openDatastoreTree, type DatastoreTree } from '../tree/datastore-tree.js';
+import type { Entry } from '../vfs/file-system.js';
+import { walkPath } from '../vfs/path.js';
+import type { OptionValues } from './command.js';
+import type { sourceOptions } from './source-options.js';
+
+const cacheBytesMax = 128 * 1024 * 1024;
+
+export interface OpenSource {
+  readonly store: Datastore;
+  readonly tree: DatastoreTree;
+  readonly namespace: Namespace;
+}
+
+export interface Located {
+  readonly entry: Entry;
+  /** Where it lies in the tree, with the snapshot's time in full. */
+  readonly path: Buffer;
+}
+
+/** Opens the source, and closes it when `use` is done. */
+export async function withSource(source: string, values: OptionValues<typeof sourceOptions>, use: (opened: OpenSource) => Promise<void>): Promise<void> {
+  const log = stderrLog(() => 'pbsfs: ');
+  const namespace = parseNamespace(values.ns ?? '');
+  const keys = await loadKeys(values.keyfile ?? [], values['password-file'], log);
+  const store = await openDatastore(source);
+  const tree = openDatastoreTree({ store, keys, namespace, cacheBytesMax, salvage: values.salvage ?? false, log });
+  try {
+    await use({ store, tree, namespace });
+  } finally {
+    await tree.close();
+  }
+}
+
+/** The entry of a path: a snapshot by its time, `latest` or the beginning of its time, then names in the tree. */
+export async function locate({ store, tree, namespace }: OpenSource, path: Buffer, { followLast }: { followLast: boolean }): Promise<Located> {
+  const reference = await resolveReference(store, path, namespace);
+  const start = referencePath(reference, namespace);
+  const components = [...(start === '' ? [] : [Buffer.from(start)]), ...reference.rest];
+  const whole = Buffer.concat(components.flatMap((component, at) => (at === 0 ? [component] : [Buffer.from('/'), component])));
+  // Links in an archive were made for the machine that was backed up: its root is theirs.
+  const archiveDepth = reference.snapshot === undefined || reference.rest.length === 0 ? 0 : start.split('/').length + 1;
+  const slash = path.at(-1) === 0x2f && whole.length > 0 ? Buffer.from('/') : Buffer.alloc(0);
+  const entry = await walkPath(tree, Buffer.concat([whole, slash]), { rootDepth: archiveDepth, followLast });
+  return { entry, path: whole };
+}
+
+async function loadKeys(keyFiles: readonly string[], passwordFile: string | undefined, log: (line: string) => void): Promise<EncryptionKey[]> {
+  const found = await readKeyFiles(keyFiles, log);
+  return unlockKeyFiles(found, await findPassword(found, passwordFile, log));
+}

@@ -1,0 +1,32 @@
+/** Numbers and tables for people. */
+
+const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+/** `96.0 MiB`. */
+export function sizeText(bytes: number): string {
+  let unit = 0;
+  let value = bytes;
+  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** `3d 04:05:06`. */
+export function durationText(seconds: number): string {
+  const parts = [seconds / 3600, (seconds / 60) % 60, seconds % 60].map(Math.floor);
+  const [hours = 0, ...rest] = parts;
+  const days = Math.floor(hours / 24);
+  const clock = [hours % 24, ...rest].map((part) => String(part).padStart(2, '0')).join(':');
+  return days === 0 ? clock : `${days}d ${clock}`;
+}
+
+/** Columns as wide as their widest cell, without lines; control characters are taken out. */
+export async function tableText(head: readonly string[], rows: readonly (readonly string[])[]): Promise<string> {
+  const { default: Table } = await import('cli-table3');
+  const chars = Object.fromEntries(
+    ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right', 'left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'].map((name) => [name, '']),
+  );
+  const style = { head: [], border: [], 'padding-left': 0, 'padding-right': 0 };
+  const table = new Table({ head: [...head], chars: { ...chars, middle: '  ' }, style });
+  table.push(...rows.map((row) => row.map((cell) => cell.replace(/[\p{Cc}\p{Cf}]/gu, '?'))));
+  return `${table.toString().replace(/ +$/gm, '')}\n`;
+}

@@ -1,0 +1,33 @@
+/** Where a daemon without a terminal tells what happens: one file a mount point. */
+import { mkdir, open, type FileHandle } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { MountError, messageOf } from '../errors.js';
+
+/** /var/log/pbsfs for root, $XDG_STATE_HOME/pbsfs or ~/.local/state/pbsfs for others; `/` in the mount point becomes `-`. */
+export function defaultLogPath(mountPoint: string): string {
+  const directory = process.getuid?.() === 0 ? '/var/log' : (process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state'));
+  return join(directory, 'pbsfs', `${escapedPath(mountPoint)}.log`);
+}
+
+/** Opens it to append, readable by its owner only, with its directory. */
+export async function openLog(path: string): Promise<FileHandle> {
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    return await open(path, 'a', 0o600);
+  } catch (cause) {
+    throw new MountError('MOUNT_FAILED', `the log ${path} can not be written (${messageOf(cause)}); choose another with --log FILE`, { cause });
+  }
+}
+
+/** Unique: `-`, and what is no letter, digit, dot or underscore, becomes `\xNN`, as systemd-escape --path writes it. */
+function escapedPath(path: string): string {
+  const bytes = [...Buffer.from(path.slice(1))];
+  return bytes.map((byte) => (byte === 0x2f ? '-' : plain.test(String.fromCharCode(byte)) ? String.fromCharCode(byte) : hexEscape(byte))).join('');
+}
+
+const plain = /^[A-Za-z0-9._]$/;
+
+function hexEscape(byte: number): string {
+  return `\\x${byte.toString(16).padStart(2, '0')}`;
+}

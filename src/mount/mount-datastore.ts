@@ -1,0 +1,91 @@
+/** Puts a store, its tree and a driver together: the library's way to mount. */
+import { realpath } from 'node:fs/promises';
+import { basename, dirname, join, relative } from 'node:path';
+import { MountError } from '../errors.js';
+import { kernelDriver } from '../fuse/kernel-driver.js';
+import { findMount } from '../os/mount-table.js';
+import { openDatastore } from '../store/open.js';
+import { openDatastoreTree, type DatastoreTree } from '../tree/datastore-tree.js';
+import type { Driver, Mounted } from '../vfs/driver.js';
+import { readKeyFiles, unlockKeyFiles } from './keys.js';
+import type { DriverName, MountRequest } from './mount-request.js';
+
+export interface MountedDatastore {
+  readonly tree: DatastoreTree;
+  readonly mounted: Mounted;
+  /** Settles when the mount is gone and the store closed; rejected when the connection to the kernel broke. */
+  readonly done: Promise<void>;
+}
+
+/**
+ * Resolves when the tree can be used. Whoever calls must not wait synchronously for anything below the mount point, nor have
+ * its working directory there. Throws any code of StoreError, CryptoError and MountError.
+ */
+export async function mountDatastore(request: MountRequest, log: (line: string) => void): Promise<MountedDatastore> {
+  const found = await readKeyFiles(request.keyFiles, log);
+  const keys = unlockKeyFiles(found, request.password);
+  const store = await openDatastore(request.source);
+  const tree = openDatastoreTree({
+    store,
+    keys,
+    namespace: request.namespace,
+    cacheBytesMax: request.cacheBytesMax,
+    salvage: request.salvage,
+    log,
+  });
+  try {
+    await store.groups(request.namespace);
+    await checkApart(store.location, request.mountPoint);
+    const driver = await loadDriver(request.driver);
+    const { mountPoint, allowOther, defaultPermissions, flags } = request;
+    const mounted = await driver.mount(tree, { mountPoint, source: store.location, allowOther, defaultPermissions, flags, log });
+    tree.reportDriver(() => ({
+      name: driver.name,
+      mountPoint,
+      pid: process.pid,
+      capabilities: driver.capabilities,
+      operations: mounted.statistics(),
+    }));
+    tree.followChanges((parent, name) => {
+      mounted.invalidateEntry(parent, name);
+    });
+    const done = mounted.done.finally(() => tree.close());
+    done.catch(() => undefined);
+    return { tree, mounted, done };
+  } catch (error) {
+    await tree.close();
+    throw error;
+  }
+}
+
+/** The second driver brings native code along and is loaded only when asked for. */
+async function loadDriver(name: DriverName): Promise<Driver> {
+  return name === 'kernel' ? kernelDriver : (await import('../fuse/native-driver.js')).nativeDriver;
+}
+
+/** A mount over the store would hide it from the daemon, and one inside would be found in its own tree. */
+async function checkApart(store: string, mountPoint: string): Promise<void> {
+  const path = await resolvedMountPoint(mountPoint);
+  if (path === undefined) return;
+  if (contains(store, path)) {
+    throw new MountError('MOUNT_POINT', `mount point ${mountPoint} lies in the datastore ${store}; choose a directory outside of it`);
+  }
+  if (contains(path, store)) {
+    throw new MountError('MOUNT_POINT', `the datastore ${store} lies below the mount point ${mountPoint} and would be hidden; choose another directory`);
+  }
+}
+
+/** Without links; undefined for what can't be resolved, which the driver explains. What is mounted there already is not touched. */
+async function resolvedMountPoint(path: string): Promise<string | undefined> {
+  try {
+    const unseen = join(await realpath(dirname(path)), basename(path));
+    return findMount(unseen) === undefined ? await realpath(unseen) : unseen;
+  } catch {
+    return undefined;
+  }
+}
+
+function contains(directory: string, path: string): boolean {
+  const way = relative(directory, path);
+  return way !== '..' && !way.startsWith('../');
+}

@@ -1,0 +1,69 @@
+/** What is to be mounted, where and how, with every path absolute. It crosses to the daemon's process as it is. */
+import { totalmem } from 'node:os';
+import { resolve } from 'node:path';
+import { UsageError } from '../errors.js';
+import { parseNamespace, type Namespace } from '../format/namespace.js';
+import { parseByteSize } from './byte-size.js';
+import type { MountOptions } from './option-string.js';
+
+export const driverNames = ['kernel', 'fuse-native'] as const;
+export type DriverName = (typeof driverNames)[number];
+
+export interface MountRequest {
+  /** Directory of the datastore. */
+  readonly source: string;
+  readonly mountPoint: string;
+  readonly keyFiles: readonly string[];
+  /** For key files that need one. */
+  readonly password?: Uint8Array;
+  /** Decoded chunks that are kept, in bytes. */
+  readonly cacheBytesMax: number;
+  /** Shown as the root. */
+  readonly namespace: Namespace;
+  /** Zeros instead of errors where chunks are lost. */
+  readonly salvage: boolean;
+  readonly driver: DriverName;
+  /** Other users see the tree; the kernel checks their permissions. */
+  readonly allowOther: boolean;
+  readonly defaultPermissions: boolean;
+  /** Further flags for the driver, as typed after -o. */
+  readonly flags: readonly string[];
+}
+
+const mebibyte = 1024 * 1024;
+export const cacheBytesLeast = 16 * mebibyte;
+const cacheBytesUsual = 256 * mebibyte;
+
+/** From what was typed. USAGE for a size, namespace or driver that is none. */
+export function mountRequest(source: string, mountPoint: string, options: MountOptions): MountRequest {
+  return {
+    source: resolve(source),
+    mountPoint: resolve(mountPoint),
+    keyFiles: options.keyFiles.map((path) => resolve(path)),
+    cacheBytesMax: options.cacheSize === undefined ? defaultCacheBytesMax() : parseCacheSize(options.cacheSize),
+    namespace: parseNamespace(options.namespace ?? ''),
+    salvage: options.salvage,
+    driver: parseDriverName(options.driver ?? 'kernel'),
+    allowOther: options.allowOther,
+    defaultPermissions: options.defaultPermissions,
+    flags: options.flags,
+  };
+}
+
+/** 256 MiB, or an eighth of the memory of a small machine. */
+export function defaultCacheBytesMax(): number {
+  return Math.max(cacheBytesLeast, Math.min(cacheBytesUsual, Math.floor(totalmem() / 8)));
+}
+
+export function parseCacheSize(text: string): number {
+  const bytes = parseByteSize(text, 'cache-size');
+  if (bytes < cacheBytesLeast) throw new UsageError(`cache-size: ${text} is too small; at least ${cacheBytesLeast / mebibyte}M`);
+  if (bytes > totalmem()) throw new UsageError(`cache-size: ${text} is more memory than this machine has`);
+  return bytes;
+}
+
+function parseDriverName(text: string): DriverName {
+  const name = driverNames.find((known) => known === text);
+  if (name === undefined) throw new UsageError(`driver: '${text}' is none; there are ${driverNames.join(' and ')}`);
+  return name;
+}

@@ -1,0 +1,57 @@
+/** Asks for a secret on the terminal that the process was started from, without showing what is typed. */
+import { openSync } from 'node:fs';
+import { ReadStream, WriteStream } from 'node:tty';
+import { UsageError } from '../errors.js';
+
+const secretBytesMax = 4096;
+
+const enter = new Set([0x0a, 0x0d]);
+const erase = new Set([0x08, 0x7f]);
+const eraseAll = 0x15;
+const interrupt = 0x03;
+const endOfInput = 0x04;
+
+/** The bytes typed before Enter; undefined without a terminal. USAGE when the person gives up. */
+export async function askOnTerminal(question: string): Promise<Buffer | undefined> {
+  const fd = openTerminal();
+  if (fd === undefined) return undefined;
+  const input = new ReadStream(fd);
+  const output = new WriteStream(openSync('/dev/tty', 'w'));
+  try {
+    input.setRawMode(true);
+    output.write(question);
+    return await readLine(input);
+  } finally {
+    input.setRawMode(false);
+    output.write('\n');
+    input.destroy();
+    output.destroy();
+  }
+}
+
+function openTerminal(): number | undefined {
+  try {
+    return openSync('/dev/tty', 'r');
+  } catch {
+    return undefined;
+  }
+}
+
+async function readLine(input: ReadStream): Promise<Buffer> {
+  const typed: number[] = [];
+  for await (const chunk of input) {
+    for (const byte of chunk as Buffer) {
+      if (enter.has(byte)) return Buffer.from(typed);
+      if (byte === interrupt || byte === endOfInput) throw new UsageError('no password was typed');
+      if (erase.has(byte)) eraseCharacter(typed);
+      else if (byte === eraseAll) typed.length = 0;
+      else if (typed.length < secretBytesMax) typed.push(byte);
+    }
+  }
+  throw new UsageError('no password was typed');
+}
+
+/** One character of UTF-8: its continuation bytes and its first. */
+function eraseCharacter(typed: number[]): void {
+  for (let byte = typed.pop(); byte !== undefined && (byte & 0xc0) === 0x80; byte = typed.pop());
+}
