@@ -30,17 +30,18 @@ export async function readMbr(read: SectorReader, imageBytes: number): Promise<P
   if (!soundTable(record, entries, imageBytes) || entries.some(({ type }) => type === protectiveType)) return undefined;
   const sectorBytes = await sectorBytesOf(read, entries);
   const partitions: Partition[] = [];
+  const logical: Partition[] = [];
   for (const [i, entry] of entries.entries()) {
     if (entry.count === 0 || entry.type === 0) continue;
-    if (extendedTypes.includes(entry.type)) partitions.push(...(await readLogical(read, entry, sectorBytes)));
     // The kernel shows an extended partition as one of two sectors, room for a boot loader: nothing to mount.
+    if (extendedTypes.includes(entry.type)) await readLogical(read, entry, sectorBytes, logical);
     else partitions.push({ number: i + 1, start: entry.first * sectorBytes, length: entry.count * sectorBytes });
   }
-  return partitions;
+  return [...partitions, ...logical];
 }
 
-async function readLogical(read: SectorReader, extended: Entry, sectorBytes: number): Promise<Partition[]> {
-  const partitions: Partition[] = [];
+/** Appends to `partitions`: the numbers of a second chain go on where those of the first end. */
+async function readLogical(read: SectorReader, extended: Entry, sectorBytes: number, partitions: Partition[]): Promise<void> {
   const seen = new Set<number>();
   for (let at = extended.first; !seen.has(at) && partitions.length < logicalMax; ) {
     seen.add(at);
@@ -52,7 +53,6 @@ async function readLogical(read: SectorReader, extended: Entry, sectorBytes: num
     if (next === undefined || next.count === 0 || !extendedTypes.includes(next.type)) break;
     at = extended.first + next.first;
   }
-  return partitions;
 }
 
 function decodeRecord(record: Buffer): Entry[] | undefined {
@@ -65,7 +65,8 @@ function decodeRecord(record: Buffer): Entry[] | undefined {
 
 function soundTable(record: Buffer, entries: readonly Entry[], imageBytes: number): boolean {
   const flags = [0, 1, 2, 3].map((i) => record.readUInt8(tableOffset + i * entryBytes));
-  return flags.every((flag) => (flag & 0x7f) === 0) && entries.every(({ first, count }) => count === 0 || (first > 0 && first * recordBytes < imageBytes));
+  const used = entries.filter(({ count }) => count > 0);
+  return flags.every((flag) => (flag & 0x7f) === 0) && used.every(({ first }) => first > 0) && used.some(({ first }) => first * recordBytes < imageBytes);
 }
 
 /** The table counts in sectors and does not say how long they are: what lies where a partition would begin tells. */
