@@ -22,7 +22,8 @@ export async function readPartitions(image: ChunkStream): Promise<readonly Parti
     if (offset < 0 || offset + bytes > image.size) return undefined;
     return Buffer.from((await image.window(offset, bytes)).subarray(0, bytes));
   };
-  const found = (await readGpt(read, image.size)) ?? (await readMbr(read, image.size)) ?? [];
+  // A boot record with partitions of its own hides the GPT that was there before, as it does for the kernel.
+  const found = (await readMbr(read, image.size)) ?? (await readGpt(read, image.size)) ?? [];
   return found
     .filter(({ start, length }) => start > 0 && start < image.size && length > 0)
     .map((partition) => ({ ...partition, length: Math.min(partition.length, image.size - partition.start) }))
