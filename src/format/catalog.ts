@@ -56,7 +56,10 @@ export function decodeCatalogTable(window: Buffer, tablePosition: number): Decod
   const length = decodeVarint(window);
   if ('needBytes' in length) return length;
   if (length.value > catalogTableBytesMax) {
-    throw new FormatError('LIMIT_EXCEEDED', `a table of the catalog has ${length.value} bytes; ${catalogTableBytesMax} is the limit`);
+    throw new FormatError(
+      'LIMIT_EXCEEDED',
+      `a table of the catalog has ${length.value} bytes; ${catalogTableBytesMax} is the limit`,
+    );
   }
   const end = length.bytes + length.value;
   if (window.length < end) return { needBytes: end };
@@ -87,7 +90,8 @@ class TableReader {
     }
     const entries: CatalogEntry[] = [];
     while (entries.length < count) entries.push(this.#entry());
-    if (this.#at !== this.#body.length) throw new FormatError('BAD_STRUCTURE', 'a table of the catalog is longer than its entries');
+    if (this.#at !== this.#body.length)
+      throw new FormatError('BAD_STRUCTURE', 'a table of the catalog is longer than its entries');
     return entries;
   }
 

@@ -53,7 +53,8 @@ export class PayloadChunker {
   scan(piece: Uint8Array, from = 0): PayloadCut | undefined {
     const forced = this.#forced[0];
     const room = (forced?.position ?? Infinity) - this.#position;
-    if (room < 0) throw new FormatError('BAD_STRUCTURE', `the payload stream is already beyond the forced boundary ${forced?.position}`);
+    if (room < 0)
+      throw new FormatError('BAD_STRUCTURE', `the payload stream is already beyond the forced boundary ${forced?.position}`);
     const to = Math.min(piece.length, from + room);
     const bytesBefore = this.#hash.chunkBytes;
     const end = this.#suggestedEnd(from, to) ?? this.#hash.scan(piece, from, to);

@@ -20,7 +20,8 @@ export function decodeSvarint(window: Buffer, at = 0): Decoded<number> {
 }
 
 export function encodeVarint(value: number): Buffer {
-  if (!Number.isSafeInteger(value) || value < 0) throw new FormatError('LIMIT_EXCEEDED', `${value} is no integer from 0 to 2^53 - 1`);
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new FormatError('LIMIT_EXCEEDED', `${value} is no integer from 0 to 2^53 - 1`);
   const bytes: number[] = [];
   let rest = value;
   for (; rest >= groupRange; rest = Math.floor(rest / groupRange)) bytes.push((rest % groupRange) | moreFollows);

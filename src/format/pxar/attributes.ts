@@ -109,7 +109,8 @@ function decodeXattr(content: Buffer): PxarXattr {
 }
 
 function encodeXattr({ name, value }: PxarXattr): Buffer {
-  if (name.length === 0 || name.includes(0)) throw new FormatError('BAD_NAME', 'the name of an xattr is empty or has a zero byte');
+  if (name.length === 0 || name.includes(0))
+    throw new FormatError('BAD_NAME', 'the name of an xattr is empty or has a zero byte');
   return encodeItem('XATTR', Buffer.concat([name, Buffer.alloc(1), value]));
 }
 
@@ -140,7 +141,8 @@ function readOptionalPermissions(window: Buffer, at: number): number | undefined
 
 function readPermissions(window: Buffer, at: number): number {
   const permissions = readU32OfU64(window, at, 'a set of ACL permissions');
-  if (permissions > permissionsMax) throw new FormatError('BAD_STRUCTURE', `${permissions} is no set of ACL permissions (0 to 7)`);
+  if (permissions > permissionsMax)
+    throw new FormatError('BAD_STRUCTURE', `${permissions} is no set of ACL permissions (0 to 7)`);
   return permissions;
 }
 

@@ -91,7 +91,8 @@ export function decodeEntry(window: Buffer, { atStreamEnd }: EntryWindow): Decod
       return { value: fileEntry(attributes.finish(stat), { where: 'inline', size: contentBytes }), bytes: start };
     }
     const end = start + contentBytes;
-    if (end > entryBytesMax) throw new FormatError('LIMIT_EXCEEDED', `an entry has more than ${entryBytesMax} bytes of attributes`);
+    if (end > entryBytesMax)
+      throw new FormatError('LIMIT_EXCEEDED', `an entry has more than ${entryBytesMax} bytes of attributes`);
     if (window.length < end) return incomplete(end, atStreamEnd);
     if (!attributes.add(type, window, start, end)) {
       return { value: bodyEntry(type, attributes.finish(stat), window, start, end), bytes: end };

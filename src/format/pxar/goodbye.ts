@@ -96,7 +96,7 @@ export class GoodbyeTable {
     return at(this.#sizes, slot);
   }
 
-  /** Where the child lies if the GOODBYE header is at `goodbyePosition`: never beyond it, so that a child is within its parent. */
+  /** Where the child lies if the GOODBYE header is at `goodbyePosition`: never beyond it, so a child is within its parent. */
   range(slot: number, goodbyePosition: number): ByteRange {
     const start = goodbyePosition - this.distance(slot);
     return { start, end: Math.min(goodbyePosition, start + this.size(slot)) };

@@ -140,7 +140,10 @@ export class PxarScanner {
     const directory = this.#open.pop();
     if (directory === undefined) throw new FormatError('BAD_STRUCTURE', 'a GOODBYE item stands outside of any directory');
     if (itemBytes !== itemHeaderBytes + goodbyeItemBytes * (directory.childCount + 1)) {
-      throw new FormatError('BAD_STRUCTURE', `a directory of ${directory.childCount} entries has a goodbye table of ${itemBytes} bytes`);
+      throw new FormatError(
+        'BAD_STRUCTURE',
+        `a directory of ${directory.childCount} entries has a goodbye table of ${itemBytes} bytes`,
+      );
     }
     const goodbyePosition = this.#position;
     const endPosition = goodbyePosition + itemBytes;

@@ -135,7 +135,9 @@ export class PxarWriter {
 
   #endDirectory(): OpenDirectory {
     const directory = this.#directory();
-    this.#meta(encodeGoodbye(directory.children, { goodbyePosition: this.#metaPosition, entryPosition: directory.entryPosition }));
+    this.#meta(
+      encodeGoodbye(directory.children, { goodbyePosition: this.#metaPosition, entryPosition: directory.entryPosition }),
+    );
     this.#open.pop();
     return directory;
   }
@@ -144,7 +146,8 @@ export class PxarWriter {
   #directory(): OpenDirectory {
     const directory = this.#open.at(-1);
     if (directory === undefined) throw new FormatError('BAD_STRUCTURE', 'the archive is already finished');
-    if (this.#dataBytesDue > 0) throw new FormatError('BAD_STRUCTURE', `${this.#dataBytesDue} bytes of the last file are missing`);
+    if (this.#dataBytesDue > 0)
+      throw new FormatError('BAD_STRUCTURE', `${this.#dataBytesDue} bytes of the last file are missing`);
     return directory;
   }
 
