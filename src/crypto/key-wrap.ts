@@ -2,7 +2,7 @@
 import { pbkdf2Sync, randomBytes, scryptSync } from 'node:crypto';
 import { CryptoError, PbsfsError } from '../errors.js';
 import { ivBytes, tagBytes } from '../format/blob.js';
-import { scryptMemoryBytes, type Kdf, type KeyFile } from '../format/key-file.js';
+import { scryptMemoryBytes, type Kdf, type KeyFile, type PasswordKdf } from '../format/key-file.js';
 import { decryptInto, encrypt } from './blob-cipher.js';
 import { EncryptionKey, keyBytes } from './encryption-key.js';
 
@@ -13,7 +13,7 @@ export const passwordBytesMin = 5;
  * WRONG_PASSWORD, or BAD_KEY_FILE if the fingerprint in the file is that of another key.
  */
 export function unwrapKeyFile(file: KeyFile, password?: Uint8Array): EncryptionKey {
-  const key = new EncryptionKey(file.kdf.type === 'none' ? file.data : unwrap(file, password));
+  const key = new EncryptionKey(file.kdf.type === 'none' ? file.data : unwrap(file, file.kdf, password));
   if (file.fingerprint !== undefined && !file.fingerprint.equals(key.fingerprint)) {
     throw new CryptoError('BAD_KEY_FILE', `the key file names another fingerprint than that of its key, ${key.fingerprintText}`);
   }
@@ -44,11 +44,11 @@ export function wrapKey(key: EncryptionKey, options: WrapOptions): KeyFile {
   return { ...file, data: Buffer.concat([iv, tag, ciphertext]) };
 }
 
-function unwrap(file: KeyFile, password: Uint8Array | undefined): Buffer {
+function unwrap(file: KeyFile, kdf: PasswordKdf, password: Uint8Array | undefined): Buffer {
   const key = Buffer.alloc(keyBytes);
   const iv = file.data.subarray(0, ivBytes);
   const tag = file.data.subarray(ivBytes, ivBytes + tagBytes);
-  const derived = deriveKey(file.kdf, checkPassword(password, file.hint));
+  const derived = deriveKey(kdf, checkPassword(password, file.hint));
   try {
     decryptInto(derived, iv, tag, file.data.subarray(ivBytes + tagBytes), key);
   } catch (cause) {
@@ -72,10 +72,8 @@ function hintText(hint: string | undefined): string {
   return hint === undefined ? '' : ` (hint: ${JSON.stringify(hint)})`;
 }
 
-function deriveKey(kdf: Kdf, password: Uint8Array): Buffer {
+function deriveKey(kdf: PasswordKdf, password: Uint8Array): Buffer {
   switch (kdf.type) {
-    case 'none':
-      return Buffer.from(password);
     case 'scrypt': {
       const { n, r, p, salt } = kdf;
       return scryptSync(password, salt, keyBytes, { N: n, r, p, maxmem: scryptMemoryBytes(n, r, p) });

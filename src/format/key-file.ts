@@ -22,7 +22,8 @@ export interface Pbkdf2Kdf {
   readonly salt: Buffer;
 }
 
-export type Kdf = { readonly type: 'none' } | ScryptKdf | Pbkdf2Kdf;
+export type PasswordKdf = ScryptKdf | Pbkdf2Kdf;
+export type Kdf = { readonly type: 'none' } | PasswordKdf;
 
 export interface KeyFile {
   readonly kdf: Kdf;

@@ -28,7 +28,7 @@ export interface VerifyState {
   readonly upid: string;
 }
 
-/** Bytes and numbers of chunks that the client sent; see the spec for what each counts. */
+/** What the client sent, in bytes and numbers of chunks; `compressedSize` is that of chunks alone, `size` has blobs in it. */
 export interface ChunkUploadStats {
   readonly compressedSize: number;
   readonly count: number;

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decryptInto, encrypt } from '../../src/crypto/blob-cipher.js';
+import { EncryptionKey } from '../../src/crypto/encryption-key.js';
 import { expectedPath } from '../support/fixtures.js';
 import { damages, resultOrCode } from '../support/damage.js';
 import { Random, noise, seed } from '../support/random.js';
@@ -69,6 +70,36 @@ test('data of any length around the pieces it is worked in comes back, in shared
     }),
     { numRuns: 60 },
   );
+});
+
+/** Section 13.2: the whole file. */
+test.each([
+  [
+    'A',
+    '42ab3807be8370a15a1f886650425320626c6f6220746573740a',
+    '62899adad1ee6138ae226ba08c1078ae16e3cab34e50a221c83bc5c7223c70d2',
+  ],
+  [
+    'B',
+    '31b958426fb6a37f8317601228b52ffd0048bd000080303132333435363738396162636465660100da43cd25',
+    '4378611ccb8863e5486da69210f046af72c12483288ad1f979f39d0368878ba0',
+  ],
+  [
+    'C',
+    '7b6785be222d4cf0d4b7773aa0a1a2a3a4a5a6a7a8a9aaabacadaeaf62998f98abe29f15463004f01fd6de267ae1709c7aa1a214e3ea7ac2991e',
+    'f788352221e777284fc6392839f2620c20e26f5a3ab40d6fb725d54252d2498b',
+  ],
+  [
+    'D',
+    'e6591bbf0bbfd80baa9f8cd2a0a1a2a3a4a5a6a7a8a9aaabacadaeafca4463241b6d1942b1b069393dad7074' +
+      '02160c4178cdcdcbc39e9f81dc26bea4b7737441475533cf99770cb719ef654a29',
+    'e0901ad48ddabcbc9b34cd15c0607b0f759ce9051ef2ab37e54aa64795a96a64',
+  ],
+])('blob %s decodes', async (name, hex, digest) => {
+  const bytes = Buffer.from(hex, 'hex');
+  expect(createHash('sha256').update(bytes).digest('hex')).toBe(digest);
+  const content = name === 'A' || name === 'C' ? 'PBS blob test\n' : '0123456789abcdef'.repeat(16);
+  expect((await decodeStored(bytes, content.length, new EncryptionKey(key))).toString()).toBe(content);
 });
 
 describe('blobs of the vault', () => {
