@@ -1,31 +1,46 @@
 /**
- * Reads a command line that is as its command wants it. Any other, and every question for help, goes to explain.ts: yargs takes as
- * long to load as all the rest of a short command, and is needed only to say what is wrong.
+ * Reads a command line by the definition of its command. Node's own parser does it, because yargs takes as long to load as all the
+ * rest of a short command; explain.ts has it write the help and find out which command a mistyped one was to be.
  */
 import { parseArgs } from 'node:util';
-import type { Command, OptionValues, OptionSpecs } from './command.js';
+import { UsageError } from '../errors.js';
+import type { Command, OptionSpecs, OptionValues } from './command.js';
 
 export interface Arguments {
   readonly values: OptionValues<OptionSpecs>;
   readonly positionals: readonly string[];
 }
 
-/** Undefined if something is missing, too much or unknown; then `fault` was told what. */
-export function readArguments(command: Command, args: readonly string[], fault: (text: string) => void): Arguments | undefined {
-  const { positionals: specs, options } = command;
+/** Throws USAGE for what is missing, too much, unknown or given twice. */
+export function readArguments(command: Command, args: readonly string[]): Arguments {
   try {
-    const { values, positionals, tokens } = parseArgs({ args: [...args], options, strict: true, allowPositionals: true, tokens: true });
+    const { values, positionals, tokens } = parseArgs({ args: [...args], options: command.options, allowPositionals: true, tokens: true });
     const names = tokens.flatMap((token) => (token.kind === 'option' ? [token.name] : []));
-    const twice = names.find((name, at) => options[name]?.type === 'string' && options[name].multiple !== true && names.indexOf(name) < at);
-    if (twice !== undefined) fault(`--${twice} is given twice`);
-    const least = specs.filter(({ optional }) => optional !== true).length;
-    const most = specs.at(-1)?.many === true ? Infinity : specs.length;
-    if (positionals.length > most) fault(`'${positionals[most] ?? ''}' is too much`);
-    if (twice !== undefined || positionals.length < least || positionals.length > most) return undefined;
+    const twice = names.find((name, at) => isSingleValue(command, name) && names.indexOf(name) < at);
+    if (twice !== undefined) throw wrong(command, `--${twice} is given twice`);
+    checkPositionals(command, positionals);
     return { values: values as OptionValues<OptionSpecs>, positionals };
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    fault(error.message);
-    return undefined;
+    // What follows the first sentence tells how to quote, which is hardly ever what was meant.
+    const [sentence = ''] = error.message.split('. ', 1);
+    throw wrong(command, sentence.charAt(0).toLowerCase() + sentence.slice(1));
   }
+}
+
+function isSingleValue(command: Command, name: string): boolean {
+  const option = command.options[name];
+  return option?.type === 'string' && option.multiple !== true;
+}
+
+function checkPositionals(command: Command, positionals: readonly string[]): void {
+  const specs = command.positionals;
+  const missing = specs.find(({ optional }, at) => optional !== true && at >= positionals.length);
+  if (missing !== undefined) throw wrong(command, `${missing.name} is missing`);
+  const surplus = specs.at(-1)?.many === true ? undefined : positionals[specs.length];
+  if (surplus !== undefined) throw wrong(command, `'${surplus}' is too much`);
+}
+
+function wrong(command: Command, text: string): UsageError {
+  return new UsageError(`${text}; pbsfs ${command.name} --help tells what it takes`);
 }

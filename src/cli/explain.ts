@@ -1,4 +1,4 @@
-/** Help, and what is wrong with a command line: by yargs, from the same definitions that arguments.ts reads by. */
+/** Help and guesses for people: by yargs, from the same definitions that arguments.ts reads by. */
 import yargs, { type Argv } from 'yargs';
 import type { Command } from './command.js';
 import { loadAllCommands } from './commands.js';
@@ -17,19 +17,19 @@ export async function helpText(name: string | undefined): Promise<string> {
   });
 }
 
-/** What yargs finds wrong; undefined if it finds nothing. */
-export async function findFault(args: readonly string[]): Promise<string | undefined> {
-  const commands = await loadAllCommands();
-  let fault: string | undefined;
-  const parser = parserFor(commands, (text) => {
-    fault ??= text;
+/** Why `name` is no command, with the one that may have been meant. */
+export async function unknownCommand(name: string): Promise<string> {
+  let guess: string | undefined;
+  const parser = parserFor(await loadAllCommands(), (text) => {
+    guess ??= /^Did you mean (.+)\?$/.exec(text)?.[1];
   });
   try {
-    await parser.parseAsync([...args]);
+    await parser.parseAsync(name);
   } catch {
-    // What it throws was told to `fault` before.
+    // Was told before.
   }
-  return fault;
+  const hint = guess === undefined ? 'pbsfs --help lists the commands' : `did you mean ${guess}?`;
+  return name === '' ? 'which command? pbsfs --help lists them' : `there is no command '${name}'; ${hint}`;
 }
 
 function parserFor(commands: readonly Command[], fault: (text: string) => void): Argv {

@@ -10,20 +10,15 @@ import { writeOut } from './output.js';
 import { reportError } from './report.js';
 
 async function run(args: readonly string[]): Promise<void> {
-  const [name = ''] = args;
+  const [name = '', ...rest] = args;
   if (isMountHelperCall(args)) return await runAsMountHelper(args);
-  const command = await loadCommand(name);
-  const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
   if (name === '--version') return await writeOut(`pbsfs ${version()}\n`);
-  if (own.includes('--help') || own.includes('-h')) {
-    return await writeOut(await (await import('./explain.js')).helpText(command?.name));
-  }
-  let fault: string | undefined;
-  const read = command && readArguments(command, args.slice(1), (text) => (fault = text));
-  if (command !== undefined && read !== undefined) return await command.run(read.values, read.positionals);
-  const found = await (await import('./explain.js')).findFault(args);
-  const help = command === undefined ? 'pbsfs --help' : `pbsfs ${command.name} --help`;
-  throw new UsageError(`${found ?? fault ?? 'wrong usage'}; see ${help}`);
+  const command = await loadCommand(name);
+  const options = args.slice(0, args.includes('--') ? args.indexOf('--') : args.length);
+  if (options.includes('--help') || options.includes('-h')) return await writeOut(await (await import('./explain.js')).helpText(command?.name));
+  if (command === undefined) throw new UsageError(await (await import('./explain.js')).unknownCommand(name));
+  const { values, positionals } = readArguments(command, rest);
+  await command.run(values, positionals);
 }
 
 function version(): string {

@@ -6,6 +6,8 @@ import { notifyReady } from './service-manager.js';
 import { busyText } from './unmount.js';
 
 const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+/** A signal that comes sooner is the first one once more: npm passes on what the terminal has sent to all. */
+const repeatMs = 500;
 
 export interface ServeHooks {
   readonly log: (line: string) => void;
@@ -21,17 +23,20 @@ export async function serveMount(request: MountRequest, { log, ready }: ServeHoo
   process.chdir('/');
   endOnCrash(log);
   let mount: MountedDatastore | undefined;
-  let signalsSeen = 0;
+  let signalledMs: number | undefined;
   const onSignal = (signal: string): void => {
-    signalsSeen += 1;
-    if (signalsSeen > 1) end(log, `${signal} again: ending now`);
+    if (signalledMs !== undefined) {
+      if (performance.now() - signalledMs > repeatMs) end(log, `${signal} again: ending now`);
+      return;
+    }
+    signalledMs = performance.now();
     log(`${signal}: unmounting ${request.mountPoint}`);
     if (mount !== undefined) void unmountOrLinger(mount, request.mountPoint, log);
   };
   for (const signal of signals) process.on(signal, onSignal);
   try {
     mount = await mountDatastore(request, log);
-    if (signalsSeen > 0) void unmountOrLinger(mount, request.mountPoint, log);
+    if (signalledMs !== undefined) void unmountOrLinger(mount, request.mountPoint, log);
     ready();
     await notifyReady(`${request.source} is mounted on ${request.mountPoint}`, log);
     await mount.done;
