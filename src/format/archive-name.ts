@@ -5,7 +5,6 @@ export type ArchiveKind = 'fixed' | 'dynamic' | 'blob';
 
 export const manifestFileName = 'index.json.blob';
 export const clientLogFileName = 'client.log.blob';
-export const masterKeyFileName = 'rsa-encrypted.key.blob';
 export const catalogFileName = 'catalog.pcat1.didx';
 
 const kindOfExtension: ReadonlyMap<string, ArchiveKind> = new Map([

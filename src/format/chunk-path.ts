@@ -2,21 +2,14 @@
 import { digestBytes } from './chunk-index.js';
 import { FormatError } from '../errors.js';
 
-export const chunkDirectory = '.chunks';
-
 /** Relative to the datastore: `.chunks/bb9f/bb9f8df6...`. */
 export function chunkPath(digest: Buffer): string {
   if (digest.length !== digestBytes) throw new FormatError('BAD_STRUCTURE', `a digest has 32 bytes, not ${digest.length}`);
   const hex = digest.toString('hex');
-  return `${chunkDirectory}/${hex.slice(0, 4)}/${hex}`;
+  return `.chunks/${hex.slice(0, 4)}/${hex}`;
 }
 
 /** The digest that a file in `.chunks/xxxx` is named by; undefined for damaged, temporary and other files. */
 export function parseChunkName(name: string): Buffer | undefined {
   return /^[a-f0-9]{64}$/.test(name) ? Buffer.from(name, 'hex') : undefined;
-}
-
-/** What verification renames a damaged chunk to: `<digest>.0.bad` to `<digest>.9.bad`. */
-export function badChunkName(digest: Buffer, number: number): string {
-  return `${digest.toString('hex')}.${number}.bad`;
 }

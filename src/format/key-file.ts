@@ -37,9 +37,9 @@ export interface KeyFile {
   readonly hint: string | undefined;
 }
 
-export const plainKeyBytes = 32;
-export const wrappedKeyBytes = 64;
-export const scryptMemoryBytesMax = 1025 * 1024 * 1024;
+const plainKeyBytes = 32;
+const wrappedKeyBytes = 64;
+const scryptMemoryBytesMax = 1025 * 1024 * 1024;
 
 const keyFileBytesMax = 64 * 1024;
 const saltBytesMax = 1024;

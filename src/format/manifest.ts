@@ -59,7 +59,7 @@ export interface Manifest {
 }
 
 /** What an upload may have at most. */
-export const manifestBytesMax = 16 * 1024 * 1024;
+const manifestBytesMax = 16 * 1024 * 1024;
 
 const sizeSchema = z.number().int().nonnegative();
 const fileSchema = z.looseObject({

@@ -5,8 +5,8 @@ import { isSafeId } from './safe-id.js';
 /** Components from the root on; empty for the root itself. */
 export type Namespace = readonly string[];
 
-export const namespaceDepthMax = 7;
-export const namespaceBytesMax = 256;
+const namespaceDepthMax = 7;
+const namespaceBytesMax = 256;
 
 /** Whether `component` may be the last component of a namespace below `parent`. */
 export function isNamespaceChild(parent: Namespace, component: string): boolean {

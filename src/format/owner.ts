@@ -2,7 +2,7 @@
 import { FormatError } from '../errors.js';
 import { decodeText } from './text.js';
 
-export const ownerBytesMax = 4096;
+const ownerBytesMax = 4096;
 
 /** `user@realm` or `user@realm!token`. */
 const ownerPattern = /^[^\s:/\p{Cc}]+@[A-Za-z0-9_][A-Za-z0-9._-]*(?:![A-Za-z0-9_][A-Za-z0-9._-]*)?$/u;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { badChunkName, chunkPath, parseChunkName } from '../../src/format/chunk-path.js';
+import { chunkPath, parseChunkName } from '../../src/format/chunk-path.js';
 import { fixtureStores, storedPaths } from '../support/stored-files.js';
 
 const zeroChunk = 'bb9f8df61474d25e71fa00722318cd387396ca1736605e1248821cc0de3d3af8';
@@ -15,7 +15,6 @@ describe.each(fixtureStores)('chunks of %s', (store) => {
 test('the zero chunk', () => {
   const digest = Buffer.from(zeroChunk, 'hex');
   expect(chunkPath(digest)).toBe(`.chunks/bb9f/${zeroChunk}`);
-  expect(badChunkName(digest, 3)).toBe(`${zeroChunk}.3.bad`);
   expect(parseChunkName(zeroChunk)).toEqual(digest);
 });
 
