@@ -52,7 +52,7 @@ export function decodeGoodbyeTable(bytes: Buffer): GoodbyeTable {
   return new GoodbyeTable(bytes, tail.entryDistance);
 }
 
-/** Slots are 0 to count - 1. Kept as typed arrays, 24 bytes a child. */
+/** Slots are 0 to count - 1. Kept as typed arrays, 28 bytes a child. */
 export class GoodbyeTable {
   readonly count: number;
   readonly entryDistance: number;
@@ -60,6 +60,7 @@ export class GoodbyeTable {
   readonly #hashesLo: Uint32Array;
   readonly #distances: Float64Array;
   readonly #sizes: Float64Array;
+  readonly #order: Uint32Array;
 
   /** Use decodeGoodbyeTable, which has checked the frame of `bytes`. */
   constructor(bytes: Buffer, entryDistance: number) {
@@ -76,7 +77,10 @@ export class GoodbyeTable {
       this.#distances[slot] = this.#checkedDistance(readUint64(bytes, at + 8, 'the distance of a child'));
       this.#sizes[slot] = readUint64(bytes, at + 16, 'the size of a child');
     }
-    this.#checkOrder();
+    this.#checkHashes();
+    this.#order = Uint32Array.from({ length: this.count }, (_, slot) => slot);
+    this.#order.sort((a, b) => this.distance(b) - this.distance(a));
+    this.#separate();
   }
 
   hash(slot: number): U64 {
@@ -89,17 +93,17 @@ export class GoodbyeTable {
   }
 
   /**
-   * As stored: from the child's FILENAME header to its end. That of a regular file of a v2 archive may or may not count
-   * the file's content, which is not there; trust `range` instead.
+   * From the child's FILENAME header to its end in this stream, which is not beyond the next child: the content that tables
+   * of v2 count with a file, although it is in the other stream, is left out.
    */
   size(slot: number): number {
     return at(this.#sizes, slot);
   }
 
-  /** Where the child lies if the GOODBYE header is at `goodbyePosition`: never beyond it, so a child is within its parent. */
+  /** Where the child lies if the GOODBYE header is at `goodbyePosition`: apart from all others, and within the directory. */
   range(slot: number, goodbyePosition: number): ByteRange {
     const start = goodbyePosition - this.distance(slot);
-    return { start, end: Math.min(goodbyePosition, start + this.size(slot)) };
+    return { start, end: start + this.size(slot) };
   }
 
   /** All slots with this hash, in no order; different names may share one. */
@@ -118,8 +122,7 @@ export class GoodbyeTable {
 
   /** The slots in the order in which the children stand in the archive. */
   byArchiveOrder(): Uint32Array {
-    const slots = Uint32Array.from({ length: this.count }, (_, slot) => slot);
-    return slots.sort((a, b) => this.distance(b) - this.distance(a));
+    return this.#order.slice();
   }
 
   #checkedDistance(distance: number): number {
@@ -127,7 +130,18 @@ export class GoodbyeTable {
     throw new FormatError('BAD_STRUCTURE', 'a goodbye table points outside its directory');
   }
 
-  #checkOrder(): void {
+  /** Without this, a small damaged archive could be a tree without end: children within each other, or many times the same. */
+  #separate(): void {
+    for (let place = 0; place < this.count; place += 1) {
+      const slot = at(this.#order, place);
+      const next = place + 1 < this.count ? this.distance(at(this.#order, place + 1)) : 0;
+      const room = this.distance(slot) - next;
+      if (room === 0) throw new FormatError('BAD_STRUCTURE', 'a goodbye table has the same child twice');
+      this.#sizes[slot] = Math.min(this.size(slot), room);
+    }
+  }
+
+  #checkHashes(): void {
     let previous: U64 = { hi: 0, lo: 0 };
     for (const slot of slotsInOrder(this.count)) {
       const hash = this.hash(slot);

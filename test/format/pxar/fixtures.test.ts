@@ -71,6 +71,15 @@ describe.each(sources)('$label', ({ store, snapshot, name, version, meta: metaSo
       expect(end?.goodbyePosition).toBe(goodbyePosition);
       expect(end?.childCount).toBe(table?.count);
     }
+    const sizes = new Map(
+      events.flatMap((event) => (event.type === 'preamble' ? [] : [[event.namePosition, event.endPosition]])),
+    );
+    for (const { table, goodbyePosition } of found) {
+      for (const slot of table?.byArchiveOrder() ?? []) {
+        const range = table?.range(slot, goodbyePosition ?? 0);
+        expect(sizes.get(range?.start ?? -1)).toBe(range?.end);
+      }
+    }
     expect(events.at(-1)).toMatchObject({ type: 'directoryEnd', depth: 0, endPosition: meta.length });
     expect([...scanByNeed(meta)]).toEqual(events);
   });
@@ -129,12 +138,13 @@ function writeEntry(writer: PxarWriter, { name, namePosition, endPosition, entry
 /** FILENAME positions of the files whose table entry counts the content: those that the backup read. */
 function freshFiles(meta: Buffer): Set<number> {
   const ends = new Map<number, number>();
-  for (const event of scan(meta)) if (event.type === 'entry') ends.set(event.namePosition, event.endPosition);
   const fresh = new Set<number>();
-  for (const { table, goodbyePosition } of walk(meta)) {
-    for (let slot = 0; slot < (table?.count ?? 0); slot++) {
-      const position = (goodbyePosition ?? 0) - (table?.distance(slot) ?? 0);
-      if (position + (table?.size(slot) ?? 0) > (ends.get(position) ?? Infinity)) fresh.add(position);
+  for (const event of scan(meta)) {
+    if (event.type === 'entry') ends.set(event.namePosition, event.endPosition);
+    if (event.type !== 'directoryEnd') continue;
+    for (let at = event.goodbyePosition + 16; at < event.endPosition - 24; at += 24) {
+      const position = event.goodbyePosition - Number(meta.readBigUInt64LE(at + 8));
+      if (position + Number(meta.readBigUInt64LE(at + 16)) > (ends.get(position) ?? Infinity)) fresh.add(position);
     }
   }
   return fresh;

@@ -85,11 +85,15 @@ describe('a table', () => {
     );
   });
 
-  it('never gives a child more room than its parent has', () => {
+  it('never gives a child more room than there is before the next one', () => {
     const size = 2 ** 53 - 1;
-    const table = decodeGoodbyeTable(encodeGoodbye([{ hash: { hi: 1, lo: 1 }, position: 2000, size }], frame));
-    expect(table.size(0)).toBe(size);
-    expect(table.range(0, frame.goodbyePosition)).toEqual({ start: 2000, end: frame.goodbyePosition });
+    const given = [2000, 2100].map((position, index) => ({ hash: { hi: 1, lo: index }, position, size }));
+    const table = decodeGoodbyeTable(encodeGoodbye(given, frame));
+    const ranges = [...table.byArchiveOrder()].map((slot) => table.range(slot, frame.goodbyePosition));
+    expect(ranges).toEqual([
+      { start: 2000, end: 2100 },
+      { start: 2100, end: frame.goodbyePosition },
+    ]);
   });
 
   it('of 100,000 children is read and searched at once', () => {
@@ -118,6 +122,7 @@ describe('a table', () => {
     ['with a child that is its directory', changed((copy) => copy.writeBigUInt64LE(999_000n, 24)), 'BAD_STRUCTURE'],
     ['with a child beyond 2^53', changed((copy) => copy.writeBigUInt64LE(1n << 60n, 24)), 'LIMIT_EXCEEDED'],
     ['with a size beyond 2^53', changed((copy) => copy.writeBigUInt64LE(1n << 53n, 32)), 'LIMIT_EXCEEDED'],
+    ['with one child twice', changed((copy) => copy.writeBigUInt64LE(copy.readBigUInt64LE(48), 24)), 'BAD_STRUCTURE'],
     ['out of order', changed((copy) => copy.writeUInt32LE(0xffff_ffff, 16)), 'BAD_STRUCTURE'],
   ])('is refused %s', (_what, table, code) => {
     expect(codeOf(() => decodeGoodbyeTable(table))).toBe(code);
