@@ -2,6 +2,7 @@
 /** `npm run bench -- [SECTION...] [--size MIB] [--runs N] [--json FILE]`: measures, and prints each figure beside the limit of the same run. */
 import { parseArgs } from 'node:util';
 import { machineLine, tableOf, writeJson } from './figures.js';
+import { find, large, small } from './sections/archive.js';
 import { cached, image, random } from './sections/image.js';
 
 /**
@@ -11,7 +12,7 @@ import { cached, image, random } from './sections/image.js';
  */
 
 /** @type {Record<string, (settings: Settings) => Promise<import('./figures.js').Figure[]>>} */
-const sections = { image, random, cached };
+const sections = { image, random, cached, large, find, small };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
