@@ -1,5 +1,5 @@
 /** Whether a known file system, swap space or volume begins at some place of an image, by the magic numbers of each. */
-import type { SectorReader } from './partition.js';
+import type { SectorReader } from './sector.js';
 
 interface Signature {
   readonly offset: number;

@@ -3,7 +3,7 @@
  * of an array of entries. Header and array have CRCs; a damaged primary gives way to the copy.
  */
 import { crc32 } from 'node:zlib';
-import { sectorBytesKnown, type Partition, type SectorReader } from './partition.js';
+import { sectorBytesKnown, type Partition, type SectorReader } from './sector.js';
 
 const signature = 'EFI PART';
 const headerBytesMin = 92;

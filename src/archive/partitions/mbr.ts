@@ -3,7 +3,7 @@
  * records with one logical partition each.
  */
 import { looksFormatted } from './content-signature.js';
-import { sectorBytesKnown, type Partition, type SectorReader } from './partition.js';
+import { sectorBytesKnown, type Partition, type SectorReader } from './sector.js';
 
 const recordBytes = 512;
 const tableOffset = 446;

@@ -2,19 +2,9 @@
 import type { ChunkStream } from '../chunk-stream.js';
 import { readGpt } from './gpt.js';
 import { readMbr } from './mbr.js';
+import type { Partition, SectorReader } from './sector.js';
 
-export interface Partition {
-  /** From 1; logical partitions of an MBR from 5. */
-  readonly number: number;
-  /** Bytes in the image. */
-  readonly start: number;
-  readonly length: number;
-}
-
-/** Reads `bytes` bytes at `offset`; undefined beyond the end of the image. */
-export type SectorReader = (offset: number, bytes: number) => Promise<Buffer | undefined>;
-
-export const sectorBytesKnown = [512, 4096] as const;
+export type { Partition } from './sector.js';
 
 /** Empty for an image without a partition table. What lies outside the image is cut off or left out. */
 export async function readPartitions(image: ChunkStream): Promise<readonly Partition[]> {

@@ -1,6 +1,6 @@
 /** zstd of the system's libzstd.so.1, straight into the target, with contexts that are kept. */
 import { loadKoffi } from '../ffi.js';
-import { badFrame, type Zstd } from './zstd.js';
+import { badFrame, type Zstd } from './frame.js';
 
 const level = 1;
 

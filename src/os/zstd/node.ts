@@ -1,6 +1,6 @@
 /** zstd of node:zlib, there since Node 22.15. It returns buffers of its own, so that decoding costs a copy. */
 import zlib from 'node:zlib';
-import { badFrame, type Zstd } from './zstd.js';
+import { badFrame, type Zstd } from './frame.js';
 
 interface ZstdFunctions {
   zstdDecompressSync: (source: Uint8Array, options: { maxOutputLength: number; chunkSize: number }) => Buffer;

@@ -1,6 +1,6 @@
 /** zstd as WebAssembly: 60 % of the speed, runs everywhere. */
 import wasm from '@foxglove/wasm-zstd';
-import { badFrame, type Zstd } from './zstd.js';
+import { badFrame, type Zstd } from './frame.js';
 
 export async function zstdOfWasm(): Promise<Zstd> {
   await wasm.isLoaded;

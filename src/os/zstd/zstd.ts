@@ -2,15 +2,10 @@
  * zstd by the fastest way there is: libzstd through koffi, Node's own (22.15 and later), a WebAssembly build.
  * docs/performance.md has them side by side. Each way is tried on a frame whose content is known before it is taken.
  */
-import { FormatError, messageOf } from '../../errors.js';
+import { messageOf } from '../../errors.js';
+import type { Zstd } from './frame.js';
 
-export interface Zstd {
-  readonly name: string;
-  /** Decodes all frames of `source` into `target` and gives the decoded length; BAD_STRUCTURE if they are damaged or do not fit. */
-  decompress(source: Uint8Array, target: Uint8Array): number;
-  /** Level 1, one frame with its content size; undefined if that is not shorter than `source`. */
-  compress(source: Uint8Array): Buffer | undefined;
-}
+export type { Zstd } from './frame.js';
 
 export type ZstdWay = 'library' | 'node' | 'wasm';
 
@@ -43,11 +38,6 @@ export async function loadZstd(names: readonly ZstdWay[] = ['library', 'node', '
     }
   }
   throw new Error(`no way to decompress zstd works here (${refusals.join('; ')})`);
-}
-
-export function badFrame(source: Uint8Array, target: Uint8Array, cause?: unknown): FormatError {
-  const what = `zstd data of ${source.length} bytes is damaged or decodes to more than the expected ${target.length} bytes`;
-  return new FormatError('BAD_STRUCTURE', what, { cause });
 }
 
 /** Decodes data of unknown length, offering more room until it fits; BAD_STRUCTURE if it is damaged or longer than `bytesMax`. */
