@@ -105,7 +105,10 @@ export class PxarTree {
     const position = positionOf(id);
     if (!isDirectoryId(id)) return andThen(this.#childAt(position, this.streams.meta.size), (child) => child);
     return andThen(this.directory(id), ({ entryPosition }) =>
-      andThen(this.#entryAt(entryPosition), ({ entry, end }) => this.#keep({ id, entry, dataPosition: end })),
+      andThen(this.#entryAt(entryPosition), ({ entry, end }) => {
+        if (entry.kind === 'directory') return this.#keep({ id, entry, dataPosition: end });
+        throw new FormatError('BAD_STRUCTURE', `a directory of ${this.streams.meta.path} has the entry of a ${entry.kind}`);
+      }),
     );
   }
 
@@ -146,13 +149,17 @@ export class PxarTree {
     });
   }
 
-  #findNamed(directory: PxarDirectory, slots: readonly number[], name: Buffer): MaybePromise<PxarChild | undefined> {
-    const [slot, ...others] = slots;
-    if (slot === undefined) return undefined;
-    const { start, end } = directory.range(slot);
-    return andThen(decodeAt(this.streams.meta, start, decodeName), ({ value }) =>
-      value.equals(name) ? this.#childAt(start, end) : this.#findNamed(directory, others, name),
-    );
+  /** As many slots as a damaged table has children may have the hash of one name. */
+  #findNamed(directory: PxarDirectory, slots: readonly number[], name: Buffer, from = 0): MaybePromise<PxarChild | undefined> {
+    for (let i = from; i < slots.length; i++) {
+      const { start, end } = directory.range(slots[i] ?? 0);
+      const decoded = decodeAt(this.streams.meta, start, decodeName);
+      if (decoded instanceof Promise) {
+        return decoded.then(({ value }) => (value.equals(name) ? this.#childAt(start, end) : this.#findNamed(directory, slots, name, i + 1)));
+      }
+      if (decoded.value.equals(name)) return this.#childAt(start, end);
+    }
+    return undefined;
   }
 
   /** The entry whose FILENAME header is at `start`; `end` matters for directories only. */
