@@ -26,6 +26,7 @@ export interface ChunkStreamOptions {
 }
 
 const readAheadBytesMax = 32 << 20;
+const exactBytesMax = 1 << 16;
 
 export class ChunkStream implements ChunkUser {
   readonly path: string;
@@ -81,17 +82,17 @@ export class ChunkStream implements ChunkUser {
     return Promise.all(parts.map((part) => Promise.resolve(part instanceof Promise ? part.then(copyOf) : copyOf(part))));
   }
 
-  /** Contiguous bytes from `position` on: at least `bytesMin` of them unless the stream ends before, often more. */
+  /**
+   * Contiguous bytes from `position` on: at least `bytesMin` of them unless the stream ends before, and on to the end of the
+   * chunk that has the last of those, but not into a chunk that they do not need.
+   */
   window(position: number, bytesMin: number): MaybePromise<Buffer> {
     if (position < 0 || position >= this.size) return Buffer.alloc(0);
-    const n = this.#index.chunkAt(position);
-    const { size } = this;
-    const end = this.#index.endOf(n);
-    if (end - position >= bytesMin || end === size) {
-      const start = this.#index.startOf(n);
-      return andThen(this.#chunk(n), (chunk) => chunk.subarray(position - start));
-    }
-    return andThen(this.pieces(position, bytesMin), (pieces) => Buffer.concat(pieces));
+    const first = this.#index.chunkAt(position);
+    const start = this.#index.startOf(first);
+    if (position + bytesMin <= this.#index.endOf(first)) return andThen(this.#chunk(first), (chunk) => chunk.subarray(position - start));
+    const end = this.#index.endOf(this.#index.chunkAt(Math.min(position + bytesMin, this.size) - 1));
+    return andThen(this.pieces(position, end - position), (pieces) => Buffer.concat(pieces));
   }
 
   /** Decodes chunk `n` ahead of use; false if too much is queued already. */
@@ -189,6 +190,14 @@ function zeroChunks(index: ChunkIndex, key: EncryptionKey | undefined): Uint8Arr
     }
   }
   return bits;
+}
+
+/**
+ * How long a window must be when one of `windowBytes` was too short for what needs `needBytes`. Decoding starts over each time, so that
+ * what is very long gets more than it asks for.
+ */
+export function longerWindow(needBytes: number, windowBytes: number): number {
+  return windowBytes < exactBytesMax ? needBytes : Math.max(needBytes, windowBytes * 2);
 }
 
 function copyOf(bytes: Buffer): Buffer {

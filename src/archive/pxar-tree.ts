@@ -15,7 +15,7 @@ import { decodeItemHeader, goodbyeItemBytes, itemHeaderBytes } from '../format/p
 import { nameHash } from '../format/pxar/name-hash.js';
 import type { MaybePromise } from '../vfs/file-system.js';
 import { andThen } from '../vfs/maybe.js';
-import type { ChunkStream } from './chunk-stream.js';
+import { longerWindow, type ChunkStream } from './chunk-stream.js';
 import { IndexedDirectory, type PxarDirectory } from './pxar-directory.js';
 import { rebuildDirectory } from './pxar-rebuild.js';
 
@@ -58,7 +58,6 @@ export interface PxarTreeOptions {
 const nodesKeptMax = 8192;
 /** Kept goodbye tables together: 24 bytes a child. */
 const childrenKeptMax = 1 << 20;
-const windowBytesFirst = 512;
 
 export const directoryId = (end: number): NodeId => end * 2;
 export const entryId = (namePosition: number): NodeId => namePosition * 2 + 1;
@@ -237,12 +236,12 @@ export function decodeAt<T>(
   stream: ChunkStream,
   position: number,
   decode: (window: Buffer) => Decoded<T>,
-  bytesMin = windowBytesFirst,
+  bytesMin = 1,
 ): MaybePromise<{ value: T; bytes: number }> {
   return andThen(stream.window(position, bytesMin), (window) => {
     const decoded = decode(window);
     if (!('needBytes' in decoded)) return decoded;
     if (position + decoded.needBytes > stream.size) throw new FormatError('TRUNCATED', `${stream.path} ends within an item at ${position}`);
-    return decodeAt(stream, position, decode, Math.max(decoded.needBytes, bytesMin * 2));
+    return decodeAt(stream, position, decode, longerWindow(decoded.needBytes, window.length));
   });
 }

@@ -1,26 +1,25 @@
 /** Walks the metadata of a pxar stream from front to back. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { PxarScanner, ScanEvent } from '../format/pxar/scanner.js';
-import type { ChunkStream } from './chunk-stream.js';
+import { longerWindow, type ChunkStream } from './chunk-stream.js';
 
-const windowBytes = 4096;
 /** Others get their turn after so many events. */
 const eventsPerTurn = 500;
 
 /** Gives every event to `use` until the scan is finished; throws the scanner's error at the first damage. */
 export async function scanStream(stream: ChunkStream, scanner: PxarScanner, use: (event: ScanEvent) => void): Promise<void> {
-  let bytesMin = windowBytes;
+  let bytesMin = 1;
   for (;;) {
     const start = scanner.position;
     const window = await stream.window(start, bytesMin);
     const atStreamEnd = start + window.length >= stream.size;
-    bytesMin = windowBytes;
+    bytesMin = 1;
     for (let events = 0; events < eventsPerTurn; events++) {
       const offset = scanner.position - start;
       if (offset > window.length) break;
       const event = scanner.next(window.subarray(offset), { atStreamEnd });
       if ('needBytes' in event) {
-        bytesMin = Math.max(event.needBytes, windowBytes);
+        bytesMin = longerWindow(event.needBytes, window.length - offset);
         break;
       }
       use(event);
