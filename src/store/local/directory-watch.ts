@@ -13,8 +13,8 @@ type Listener = (directory: string) => void;
 
 export class DirectoryWatch {
   readonly #root: string;
-  /** Last seen state by directory, oldest listing first; undefined: not asked yet. */
-  readonly #seen = new Map<string, string | undefined>();
+  /** Last seen state by directory, oldest listing first. */
+  readonly #seen = new Map<string, string>();
   readonly #listeners = new Set<Listener>();
   #timer: NodeJS.Timeout | undefined;
   #asking = false;
@@ -23,8 +23,9 @@ export class DirectoryWatch {
     this.#root = root;
   }
 
-  add(directory: string): void {
-    const state = this.#seen.get(directory);
+  /** To be called before the directory is listed: what changes from then on is told. */
+  async add(directory: string): Promise<void> {
+    const state = this.#seen.get(directory) ?? (await stateOf(join(this.#root, directory)));
     this.#seen.delete(directory);
     this.#seen.set(directory, state);
     if (this.#seen.size <= directoriesMax) return;
@@ -56,7 +57,7 @@ export class DirectoryWatch {
       const now = await stateOf(join(this.#root, directory));
       if (!this.#seen.has(directory)) continue;
       this.#seen.set(directory, now);
-      if (before !== undefined && before !== now) this.#listeners.forEach((listener) => {
+      if (before !== now) this.#listeners.forEach((listener) => {
         listener(directory);
       });
     }

@@ -36,7 +36,7 @@ class LocalDatastore implements Datastore {
   async namespaces(parent: Namespace): Promise<readonly string[]> {
     const directory = namespacePath(parent);
     await translated(this.#path(directory), () => stat(this.#path(directory)));
-    const names = await subdirectoriesIfAny(this.#list(join(directory, 'ns')));
+    const names = await subdirectoriesIfAny(await this.#list(join(directory, 'ns')));
     return names.filter((name) => isNamespaceChild(parent, name)).sort();
   }
 
@@ -44,7 +44,7 @@ class LocalDatastore implements Datastore {
     const directory = namespacePath(namespace);
     await translated(this.#path(directory), () => stat(this.#path(directory)));
     const lists = backupTypes.map(async (type) => {
-      const ids = await subdirectoriesIfAny(this.#list(join(directory, type)));
+      const ids = await subdirectoriesIfAny(await this.#list(join(directory, type)));
       return ids.filter(isBackupId).map((id): GroupName => ({ namespace, type, id }));
     });
     return (await Promise.all(lists)).flat().sort(compareGroups);
@@ -56,13 +56,13 @@ class LocalDatastore implements Datastore {
   }
 
   async snapshots(group: GroupName): Promise<readonly SnapshotName[]> {
-    const names = await subdirectories(this.#list(groupPath(group)));
+    const names = await subdirectories(await this.#list(groupPath(group)));
     const times = names.map(parseBackupTime).filter((time) => time !== undefined);
     return times.sort((a, b) => a - b).map((time) => ({ ...group, time }));
   }
 
   async snapshotFacts(snapshot: SnapshotName): Promise<SnapshotFacts> {
-    const path = this.#list(snapshotPath(snapshot));
+    const path = await this.#list(snapshotPath(snapshot));
     const names = (await translated(path, () => readdir(path))).sort();
     const found = await Promise.all(names.map((name) => statOfFile(path, name)));
     const files = found.filter((file) => file !== undefined);
@@ -117,8 +117,8 @@ class LocalDatastore implements Datastore {
   }
 
   /** The path of a directory that is about to be listed, and watched from then on. */
-  #list(relative: string): string {
-    this.#watch.add(relative);
+  async #list(relative: string): Promise<string> {
+    await this.#watch.add(relative);
     return this.#path(relative);
   }
 
@@ -147,11 +147,12 @@ export async function openLocalDatastore(directory: string): Promise<Datastore> 
 /** Name, size and what tells this file from a later one of the same name; undefined for what is gone or is no regular file. */
 async function statOfFile(directory: string, name: string): Promise<{ name: string; size: number; version: string } | undefined> {
   try {
-    const facts = await lstat(join(directory, name), { bigint: true });
+    const path = join(directory, name);
+    const facts = await translated(path, () => lstat(path, { bigint: true }));
     if (!facts.isFile()) return undefined;
     return { name, size: Number(facts.size), version: `${name}:${facts.ino}:${facts.size}:${facts.mtimeNs}` };
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
+    if (codeOf(error) === 'NOT_FOUND') return undefined;
     throw error;
   }
 }
