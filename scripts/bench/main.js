@@ -4,6 +4,10 @@ import { parseArgs } from 'node:util';
 import { machineLine, tableOf, writeJson } from './figures.js';
 import { find, large, small } from './sections/archive.js';
 import { cached, image, random } from './sections/image.js';
+import { others } from './sections/others.js';
+import { scale } from './sections/scale.js';
+import { startup } from './sections/startup.js';
+import { zstd } from './sections/zstd.js';
 
 /**
  * @typedef {object} Settings
@@ -12,7 +16,7 @@ import { cached, image, random } from './sections/image.js';
  */
 
 /** @type {Record<string, (settings: Settings) => Promise<import('./figures.js').Figure[]>>} */
-const sections = { image, random, cached, large, find, small };
+const sections = { image, random, cached, large, find, small, others, startup, scale, zstd };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -222,24 +222,25 @@ class SnapshotMaker {
 }
 
 /**
- * Many groups with many small snapshots each.
+ * Groups with many small snapshots each; their ids count from 100.
  * @param {StoreMaker} store
+ * @param {'vm' | 'host'} type
  * @param {number} groups
  * @param {number} snapshotsPerGroup
  */
-export function manySnapshots(store, groups, snapshotsPerGroup) {
+export function manySnapshots(store, type, groups, snapshotsPerGroup) {
   const zero = store.putChunk(Buffer.alloc(imageChunkBytes));
   const config = Buffer.from('cores: 2\nmemory: 2048\n');
   for (let group = 0; group < groups; group++) {
     for (let n = 0; n < snapshotsPerGroup; n++) {
-      const snapshot = store.snapshot('vm', String(100 + group), n);
+      const snapshot = store.snapshot(type, String(100 + group), n);
       snapshot.blob('qemu-server.conf', config).imageOf('drive-scsi0.img', imageChunkBytes, zero).finish();
     }
   }
 }
 
 /**
- * An image of `chunks` chunks of which all but one in a thousand are the zero chunk and the others a few that are shared. Gives the snapshot's path.
+ * An image of `chunks` chunks of which all but one in a thousand are the zero chunk and the others a few that are shared.
  * @param {StoreMaker} store
  * @param {number} chunks
  */
@@ -252,5 +253,7 @@ export function hugeImage(store, chunks) {
   });
   const digests = Buffer.alloc(chunks * 32);
   for (let i = 0; i < chunks; i++) (i % 1000 === 0 ? (shared[(i / 1000) % shared.length] ?? zero) : zero).copy(digests, i * 32);
-  return store.snapshot('vm', '999').imageOf('drive-scsi0.img', chunks * imageChunkBytes, digests).finish();
+  const snapshot = store.snapshot('vm', '999').imageOf('drive-scsi0.img', chunks * imageChunkBytes, digests);
+  snapshot.finish();
+  return snapshot;
 }
