@@ -61,7 +61,7 @@ export class PxarScanner {
     return this.#position;
   }
 
-  /** The directory that the scan began with has ended. A whole stream ends here too, or it is damaged. */
+  /** The directory that the scan began with has ended. A whole stream's length is `position` now, or it is damaged. */
   get finished(): boolean {
     return this.#state === 'finished';
   }
