@@ -1,5 +1,5 @@
 /** Key files as a person keeps them: where they lie, who else can read them, what password they need. */
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { CryptoError, PbsfsError, StoreError, codeOf, messageOf } from '../errors.js';
 import type { EncryptionKey } from '../crypto/encryption-key.js';
 import { unwrapKeyFile } from '../crypto/key-wrap.js';
@@ -33,11 +33,11 @@ export async function readSecretFile(path: string, what: string, warn: (line: st
   try {
     const handle = await open(path, 'r');
     try {
-      const { mode } = await handle.stat();
-      if ((mode & readableByOthers) !== 0) warn(`${what} ${path} can be read by others; chmod 600 ${path}`);
-      const { bytesRead, buffer } = await handle.read({ buffer: Buffer.alloc(secretFileBytesMax + 1), position: 0 });
-      if (bytesRead > secretFileBytesMax) throw new CryptoError('BAD_KEY_FILE', `${what} ${path} is larger than ${secretFileBytesMax} bytes`);
-      return buffer.subarray(0, bytesRead);
+      const facts = await handle.stat();
+      if (facts.isFile() && (facts.mode & readableByOthers) !== 0) warn(`${what} ${path} can be read by others; chmod 600 ${path}`);
+      const bytes = await readAtMost(handle, secretFileBytesMax + 1);
+      if (bytes.length > secretFileBytesMax) throw new CryptoError('BAD_KEY_FILE', `${what} ${path} is larger than ${secretFileBytesMax} bytes`);
+      return bytes;
     } finally {
       await handle.close();
     }
@@ -46,6 +46,16 @@ export async function readSecretFile(path: string, what: string, warn: (line: st
     if (codeOf(cause) === 'EACCES') throw new StoreError('NO_PERMISSION', `${what} ${path} can not be read: no permission`, { cause });
     if (codeOf(cause) === 'EISDIR') throw new CryptoError('BAD_KEY_FILE', `${what} ${path} is a directory`, { cause });
     throw cause;
+  }
+}
+
+/** From where the file is to its end: it may be a pipe. */
+async function readAtMost(handle: FileHandle, bytesMax: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(bytesMax);
+  for (let length = 0; ; ) {
+    const { bytesRead } = await handle.read(buffer, length, bytesMax - length, null);
+    length += bytesRead;
+    if (bytesRead === 0 || length === bytesMax) return buffer.subarray(0, length);
   }
 }
 
