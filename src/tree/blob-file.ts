@@ -1,7 +1,7 @@
 /** A blob of a snapshot, decoded: configuration files, logs, the master-key copy of the key, the manifest itself. */
 import { createHash } from 'node:crypto';
 import { decodeBlob } from '../codec/blob-decoder.js';
-import { messageOf, StoreError } from '../errors.js';
+import { codeOf, messageOf, StoreError } from '../errors.js';
 import { blobOverheadBytes, decodeBlobHeader } from '../format/blob.js';
 import type { ManifestFile } from '../format/manifest.js';
 import { snapshotPath } from '../format/snapshot-name.js';
@@ -69,16 +69,19 @@ export class BlobFile extends TreeNode {
       const key = decodeBlobHeader(bytes).encrypted ? requiredKey(this.#context, state, path) : undefined;
       return decodeBlob(bytes, await this.#context.zstd, key);
     } catch (error) {
-      this.#context.damage.reportOnce(`${path}: ${messageOf(error)}`);
+      // requiredKey() has said what is missing.
+      if (codeOf(error) !== 'KEY_REQUIRED') this.#context.damage.reportOnce(`${path}: ${messageOf(error)}`);
       throw error;
     }
   }
 
   #compare(bytes: Buffer, path: string): void {
     const { listed, state } = this.#source;
-    const refusal = state.refusal ?? (listed && mismatchOf(bytes, listed, path));
-    if (refusal === undefined || listed === undefined) return;
-    this.#context.damage.reportOnce(messageOf(refusal));
+    if (listed === undefined) return;
+    const mismatch = mismatchOf(bytes, listed, path);
+    if (mismatch !== undefined) this.#context.damage.reportOnce(mismatch.message);
+    const refusal = state.refusal ?? mismatch;
+    if (refusal === undefined) return;
     if (!this.#context.salvage) throw refusal;
     this.#doubt = messageOf(refusal);
   }
