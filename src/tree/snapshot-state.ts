@@ -70,7 +70,7 @@ export function requiredKey(context: TreeContext, state: SnapshotState, what: st
   throw error;
 }
 
-/** Names what is called `name` in a snapshot for as long as its content is the same. */
-export function contentKey({ snapshot }: SnapshotState, name: string, content: string): string {
-  return `${snapshotPath(snapshot)}/${name} ${content}`;
+/** Names what is called `name` in a snapshot for as long as its content is the same and the manifest is as trusted. */
+export function contentKey({ snapshot, refusal }: SnapshotState, name: string, content: string): string {
+  return `${snapshotPath(snapshot)}/${name} ${content}${refusal === undefined ? '' : ' refused'}`;
 }
