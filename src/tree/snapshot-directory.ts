@@ -120,7 +120,7 @@ export class SnapshotDirectory extends TreeNode {
 
   #streamShown(state: SnapshotState, file: ManifestFile, name: string): Shown {
     const source = this.#sourceOf(state, file);
-    const create = (ino: Ino): TreeNode => new StreamFile(ino, this.#context, source, { start: 0, length: file.size });
+    const create = (ino: Ino): TreeNode => new StreamFile(ino, this.#context, source);
     return { name, type: S_IFREG, node: () => this.#context.nodes.node(contentKey(state, name, file.csum), create) };
   }
 

@@ -1,4 +1,5 @@
 /** A file whose bytes are those of an index, or a part of them: a disk image, a partition, a stream that is shown as it is. */
+import type { ChunkStream } from '../archive/chunk-stream.js';
 import { FileError } from '../errors.js';
 import type { Attributes, Ino, MaybePromise, OpenFile, Timestamp } from '../vfs/file-system.js';
 import { archiveXattrs, streamXattrs, type ArchiveFacts } from './archive-facts.js';
@@ -21,10 +22,11 @@ export interface StreamSource {
 export class StreamFile extends TreeNode {
   readonly #context: TreeContext;
   readonly #source: StreamSource;
-  readonly #part: StreamPart;
-  #allocatedBytes: number | undefined;
+  readonly #part: StreamPart | undefined;
+  #known: Attributes | undefined;
 
-  constructor(ino: Ino, context: TreeContext, source: StreamSource, part: StreamPart) {
+  /** Without `part` it is all of the stream, which when salvaging may be longer or shorter than the manifest says. */
+  constructor(ino: Ino, context: TreeContext, source: StreamSource, part?: StreamPart) {
     super(ino);
     this.#context = context;
     this.#source = source;
@@ -33,18 +35,17 @@ export class StreamFile extends TreeNode {
 
   /** A stream that can't be opened shows with the size that the manifest says; opening it tells why. */
   override async attributes(): Promise<Attributes> {
-    const { start, length } = this.#part;
+    const { time, facts } = this.#source;
     try {
-      this.#allocatedBytes ??= (await this.#source.take()).stream.allocatedBytes(start, start + length);
+      return (this.#known ??= this.#attributesOf((await this.#source.take()).stream));
     } catch {
-      return fileAttributes(this.ino, this.#context.owner, this.#source.time, length);
+      return fileAttributes(this.ino, this.#context.owner, time, this.#part?.length ?? facts.files[0]?.size ?? 0);
     }
-    return fileAttributes(this.ino, this.#context.owner, this.#source.time, length, this.#allocatedBytes);
   }
 
   override async open(): Promise<OpenFile> {
     const { stream } = await this.#source.take();
-    const { start, length } = this.#part;
+    const { start, length } = this.#partOf(stream);
     const end = start + length;
     return {
       caching: 'immutable',
@@ -58,12 +59,22 @@ export class StreamFile extends TreeNode {
   }
 
   override async xattrs(): Promise<Xattrs> {
-    const { start, length } = this.#part;
     const known = archiveXattrs(this.#source.facts);
     try {
-      return new Map([...known, ...streamXattrs(this.#context, [await this.#source.take()], { start, end: start + length })]);
+      const opened = await this.#source.take();
+      const { start, length } = this.#partOf(opened.stream);
+      return new Map([...known, ...streamXattrs(this.#context, [opened], { start, end: start + length })]);
     } catch {
       return known;
     }
+  }
+
+  #attributesOf(stream: ChunkStream): Attributes {
+    const { start, length } = this.#partOf(stream);
+    return fileAttributes(this.ino, this.#context.owner, this.#source.time, length, stream.allocatedBytes(start, start + length));
+  }
+
+  #partOf(stream: ChunkStream): StreamPart {
+    return this.#part ?? { start: 0, length: stream.size };
   }
 }
