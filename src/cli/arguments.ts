@@ -9,17 +9,20 @@ import type { Command, OptionSpecs, OptionValues } from './command.js';
 export interface Arguments {
   readonly values: OptionValues<OptionSpecs>;
   readonly positionals: readonly string[];
+  /** Their bytes. */
+  readonly raw: readonly Buffer[];
 }
 
-/** Throws USAGE for what is missing, too much, unknown or given twice. */
-export function readArguments(command: Command, args: readonly string[]): Arguments {
+/** `rawArgs`: the bytes of each of `args`. Throws USAGE for what is missing, too much, unknown or given twice. */
+export function readArguments(command: Command, args: readonly string[], rawArgs: readonly Buffer[]): Arguments {
   try {
     const { values, positionals, tokens } = parseArgs({ args: [...args], options: command.options, allowPositionals: true, tokens: true });
     const names = tokens.flatMap((token) => (token.kind === 'option' ? [token.name] : []));
     const twice = names.find((name, at) => isSingleValue(command, name) && names.indexOf(name) < at);
     if (twice !== undefined) throw wrong(command, `--${twice} is given twice`);
     checkPositionals(command, positionals);
-    return { values: values as OptionValues<OptionSpecs>, positionals };
+    const raw = tokens.flatMap((token) => (token.kind === 'positional' ? [rawArgs[token.index] ?? Buffer.from(token.value)] : []));
+    return { values: values as OptionValues<OptionSpecs>, positionals, raw };
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     // What follows the first sentence tells how to quote, which is hardly ever what was meant.

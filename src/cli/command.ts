@@ -36,7 +36,8 @@ export interface CommandDefinition<Specs extends OptionSpecs> {
   readonly examples: readonly (readonly [line: string, purpose: string])[];
   /** What it can end with besides success and wrong usage. */
   readonly statuses: readonly ExitStatusName[];
-  run(values: OptionValues<Specs>, positionals: readonly string[]): Promise<void>;
+  /** `raw`: the bytes of the positionals, for those that are paths in a backup. */
+  run(values: OptionValues<Specs>, positionals: readonly string[], raw: readonly Buffer[]): Promise<void>;
 }
 
 export type Command = CommandDefinition<OptionSpecs>;

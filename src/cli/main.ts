@@ -7,6 +7,7 @@ import { loadCommand } from './commands.js';
 import { exitStatuses, type ExitStatus } from './exit-status.js';
 import { isMountHelperCall, runAsMountHelper } from './mount-helper.js';
 import { writeOut } from './output.js';
+import { rawArguments } from './raw-arguments.js';
 import { reportError } from './report.js';
 
 async function run(args: readonly string[]): Promise<void> {
@@ -17,8 +18,8 @@ async function run(args: readonly string[]): Promise<void> {
   const options = args.slice(0, args.includes('--') ? args.indexOf('--') : args.length);
   if (options.includes('--help') || options.includes('-h')) return await writeOut(await (await import('./explain.js')).helpText(command?.name));
   if (command === undefined) throw new UsageError(await (await import('./explain.js')).unknownCommand(name));
-  const { values, positionals } = readArguments(command, rest);
-  await command.run(values, positionals);
+  const { values, positionals, raw } = readArguments(command, rest, rawArguments(rest));
+  await command.run(values, positionals, raw);
 }
 
 function version(): string {

@@ -5,7 +5,6 @@ import { printableName } from '../../vfs/name.js';
 import { command, jsonOption } from '../command.js';
 import { locate, withSource, type Located, type OpenSource } from '../open-source.js';
 import { writeOut } from '../output.js';
-import { rawArgument } from '../raw-argument.js';
 import { sourceOptions, sourcePositional } from '../source-options.js';
 
 const readBytes = 1024 * 1024;
@@ -20,9 +19,9 @@ export const catCommand = command({
     ['pbsfs cat /srv/store vm/120/2021-05-24T16:23/drive-scsi0.img > disk.img', 'a whole disk'],
   ],
   statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'outputClosed'],
-  run: (values, [source = '', ...paths]) =>
+  run: (values, [source = ''], [, ...paths]) =>
     withSource(source, values, async (opened) => {
-      for (const path of paths) await writeFile(opened, await locate(opened, rawArgument(path), { followLast: true }));
+      for (const path of paths) await writeFile(opened, await locate(opened, path, { followLast: true }));
     }),
 });
 

@@ -6,7 +6,6 @@ import { command, jsonOption } from '../command.js';
 import { isDevice, jsonAttributes, jsonName, modeText, timeText } from '../entry-facts.js';
 import { locate, withSource, type Located, type OpenSource } from '../open-source.js';
 import { LineWriter } from '../output.js';
-import { rawArgument } from '../raw-argument.js';
 import { sourceOptions, sourcePositional } from '../source-options.js';
 import { ReportedError } from '../report.js';
 
@@ -45,11 +44,11 @@ export const lsCommand = command({
     ['pbsfs ls -l /srv/store ct/113/latest/root.pxar/etc', 'a directory of a container'],
   ],
   statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'outputClosed'],
-  run: (values, [source = '', path = '']) => {
+  run: (values, [source = ''], [, path = Buffer.alloc(0)]) => {
     const { long = false, all = false, recursive = false, zero = false, json = false } = values;
     return withSource(source, values, async (opened) => {
       const listing = new Listing(opened, { long, all, recursive, zero, json });
-      await listing.print(await locate(opened, rawArgument(path), { followLast: true }));
+      await listing.print(await locate(opened, path, { followLast: true }));
     });
   },
 });

@@ -14,7 +14,6 @@ import { resolveReference, type SnapshotReference } from '../../store/snapshot-r
 import { printableName } from '../../vfs/name.js';
 import { command, jsonOption } from '../command.js';
 import { LineWriter } from '../output.js';
-import { rawArgument } from '../raw-argument.js';
 import { ReportedError } from '../report.js';
 import { sourceOptions, sourcePositional } from '../source-options.js';
 import { sizeText, tableText } from '../text.js';
@@ -45,10 +44,10 @@ export const snapshotsCommand = command({
     ['pbsfs snapshots --json /srv/store ns/prod', 'a namespace, for a program'],
   ],
   statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'outputClosed'],
-  run: async ({ ns = '', json = false }, [source = '', path = '']) => {
+  run: async ({ ns = '', json = false }, [source = ''], [, path = Buffer.alloc(0)]) => {
     const store = await openDatastore(source);
     try {
-      const reference = await resolveReference(store, rawArgument(path), parseNamespace(ns));
+      const reference = await resolveReference(store, path, parseNamespace(ns));
       const [strange] = reference.rest;
       if (strange !== undefined) throw new StoreError('NOT_FOUND', `'${printableName(strange)}' is no namespace, type, group or snapshot; pbsfs ls lists files`);
       await (json ? printLines(store, reference) : printTable(store, reference));

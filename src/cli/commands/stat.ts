@@ -7,7 +7,6 @@ import { isDevice, jsonAttributes, jsonName, modeText, timeText, typeName } from
 import { inodeFlagNames } from '../inode-flags.js';
 import { locate, withSource, type Located, type OpenSource } from '../open-source.js';
 import { writeOut } from '../output.js';
-import { rawArgument } from '../raw-argument.js';
 import { sourceOptions, sourcePositional } from '../source-options.js';
 
 const valueBytesShownMax = 256;
@@ -33,9 +32,9 @@ export const statCommand = command({
     ['pbsfs stat /srv/store ct/113/latest/root.pxar/etc/passwd', 'a file'],
   ],
   statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'outputClosed'],
-  run: (values, [source = '', path = '']) =>
+  run: (values, [source = ''], [, path = Buffer.alloc(0)]) =>
     withSource(source, values, async (opened) => {
-      const located = await locate(opened, rawArgument(path), { followLast: values.dereference ?? false });
+      const located = await locate(opened, path, { followLast: values.dereference ?? false });
       const facts = await factsOf(opened, located);
       await writeOut(values.json === true ? `${JSON.stringify(jsonFacts(facts))}\n` : textFacts(facts));
     }),
