@@ -16,8 +16,14 @@ export interface DecodeJob {
   readonly length: number;
 }
 
+/** `end`: no further job will come. */
+export type WorkerRequest = DecodeJob | 'end';
+
 export interface JobResult {
   readonly job: number;
   /** Absent: the chunk is whole and verified in the slab. */
   readonly failure?: { readonly code: string | undefined; readonly errno: number | undefined; readonly message: string };
 }
+
+/** `ready`: the thread has started and loaded what it needs. */
+export type WorkerAnswer = JobResult | 'ready';

@@ -1,11 +1,13 @@
 /**
  * A fixed number of worker threads, each with at most two jobs, so that none waits for the main thread and none
  * hoards work. Workers do not keep the process alive while they have nothing to do.
+ *
+ * No thread is ended by force: one that is within a native library, or is loading it, would abort the process.
  */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { StoreError } from '../errors.js';
-import type { DecodeJob, JobResult, WorkerSetup } from './worker-messages.js';
+import type { DecodeJob, JobResult, WorkerAnswer, WorkerRequest, WorkerSetup } from './worker-messages.js';
 
 const jobsPerWorkerMax = 2;
 export const workersMax = 64;
@@ -53,21 +55,19 @@ export class WorkerPool {
     least.worker.postMessage({ ...job, digest: new Uint8Array(job.digest), job: number } satisfies DecodeJob);
   }
 
+  /** Resolves when all jobs that were given and all threads have ended. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#crew.map(({ worker }) => worker.terminate()));
+    await Promise.all(this.#crew.map(({ worker }) => ended(worker)));
   }
 
   #hire(): void {
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: this.#setup });
     const crew: Crew = { worker, jobs: new Map() };
     this.#crew.push(crew);
-    worker.unref();
-    worker.on('message', (result: JobResult) => {
-      const done = crew.jobs.get(result.job);
-      crew.jobs.delete(result.job);
-      if (crew.jobs.size === 0) worker.unref();
-      done?.(result.failure === undefined ? undefined : failure(result.failure));
+    worker.on('message', (answer: WorkerAnswer) => {
+      if (answer !== 'ready') finish(crew, answer);
+      if (crew.jobs.size === 0 && !this.#closed) worker.unref();
     });
     let reason: unknown;
     worker.on('error', (error) => {
@@ -79,6 +79,22 @@ export class WorkerPool {
       for (const done of crew.jobs.values()) done(lost);
     });
   }
+}
+
+function finish({ jobs }: Crew, result: JobResult): void {
+  const done = jobs.get(result.job);
+  jobs.delete(result.job);
+  done?.(result.failure === undefined ? undefined : failure(result.failure));
+}
+
+function ended(worker: Worker): Promise<void> {
+  return new Promise((resolve) => {
+    worker.ref();
+    worker.once('exit', () => {
+      resolve();
+    });
+    worker.postMessage('end' satisfies WorkerRequest);
+  });
 }
 
 function failure({ code, errno, message }: NonNullable<JobResult['failure']>): Error {

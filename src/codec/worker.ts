@@ -5,7 +5,7 @@ import { codeOf, messageOf } from '../errors.js';
 import { lowerThreadPriority } from '../os/priority.js';
 import { loadZstd } from '../os/zstd/zstd.js';
 import { ChunkDecoder } from './chunk-decoder.js';
-import type { DecodeJob, JobResult, WorkerSetup } from './worker-messages.js';
+import type { DecodeJob, JobResult, WorkerAnswer, WorkerRequest, WorkerSetup } from './worker-messages.js';
 
 /** The main thread gets the core at once when a request or a result comes (docs/performance.md). */
 const workerNice = 10;
@@ -26,4 +26,8 @@ function run(job: DecodeJob): JobResult {
   }
 }
 
-parentPort?.on('message', (job: DecodeJob) => parentPort?.postMessage(run(job)));
+parentPort?.on('message', (request: WorkerRequest) => {
+  if (request === 'end') parentPort?.close();
+  else parentPort?.postMessage(run(request) satisfies WorkerAnswer);
+});
+parentPort?.postMessage('ready' satisfies WorkerAnswer);

@@ -180,14 +180,16 @@ test('an archive that is not encrypted does not profit from an encrypted one', a
   }
 });
 
-test('closing while chunks are loading fails them all and ends', async () => {
+test('closing while chunks are loading ends those in work and fails all others', async () => {
   const cache = newCache();
   const samples = Array.from({ length: 10 }, (_, i) => sample(`closing ${i}`, 4 * mebibyte));
   const loads = samples.map(({ ref }) => cache.load(ref));
   cache.prefetch(sample('closing ahead', 1000).ref);
   const outcomes = Promise.allSettled(loads);
   await cache.close();
-  expect((await outcomes).map((outcome) => outcome.status === 'rejected' && codeOf(outcome.reason))).toEqual(loads.map(() => 'CLOSED'));
+  const codes = (await outcomes).map((outcome) => (outcome.status === 'rejected' ? codeOf(outcome.reason) : 'loaded'));
+  expect(codes.filter((code) => code !== 'CLOSED').every((code) => code === 'loaded')).toBe(true);
+  expect(codes.filter((code) => code === 'CLOSED').length).toBeGreaterThan(0);
   await expect(cache.load(sample('after', 1000).ref)).rejects.toMatchObject({ code: 'CLOSED' });
   expect(cache.statistics()).toMatchObject({ queued: 0, inWork: 0 });
 });

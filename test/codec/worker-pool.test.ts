@@ -1,5 +1,7 @@
 /** Jobs, failures and the death of worker threads. */
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterEach, expect, test, vi } from 'vitest';
 import { WorkerPool } from '../../src/codec/worker-pool.js';
@@ -77,8 +79,10 @@ test('the death of a worker fails its jobs, and the next ones work', async () =>
   const pool = newPool(1);
   const content = noise('dies', 1 << 20);
   const digest = writeChunk(directory, content);
+  expect(await run(pool, digest, { length: 1 << 20 })).toBeUndefined();
+  // Nothing that it understands, before two jobs.
+  workers[0]?.postMessage(null);
   const jobs = [run(pool, digest, { length: 1 << 20 }), run(pool, digest, { length: 1 << 20 })];
-  await workers[0]?.terminate();
   expect((await Promise.all(jobs)).map(codeOf)).toEqual(['CLOSED', 'CLOSED']);
   expect(pool.capacity).toBe(2);
   expect(await run(pool, digest, { length: 1 << 20 })).toBeUndefined();
@@ -95,12 +99,38 @@ test('a digest that is a view into a large index travels alone', async () => {
   expect((message as { digest: Uint8Array }).digest.buffer.byteLength).toBe(32);
 });
 
-test('closing fails what is in work, and no job is taken any more', async () => {
+test('closing lets what is in work end, and no job is taken any more', async () => {
   const pool = newPool(2);
   const digest = writeChunk(directory, noise('closing', 1 << 20));
   const job = run(pool, digest, { length: 1 << 20 });
   await pool.close();
-  expect(codeOf(await job)).toBe('CLOSED');
+  expect(await job).toBeUndefined();
   expect(pool.capacity).toBe(0);
   pool.start();
+});
+
+/** A process with threads that are starting; what it does after so many milliseconds. */
+function startingThreads(then: string, delayMs: number): Promise<string> {
+  const module = fileURLToPath(new URL('../../dist/codec/worker-pool.js', import.meta.url));
+  const program = `
+    import { WorkerPool } from '${module}';
+    const pool = new WorkerPool({ memory: new SharedArrayBuffer(65536), keys: [] }, 2);
+    pool.start();
+    await new Promise((resolve) => setTimeout(resolve, ${delayMs}));
+    ${then}`;
+  return new Promise((resolve) => {
+    execFile(process.execPath, ['--input-type=module', '--eval', program], (error, _, stderr) => {
+      resolve(error === null ? 'ended well' : `${error.message} ${stderr}`);
+    });
+  });
+}
+
+test.each([
+  ['closed', 'await pool.close();'],
+  ['left alone', ''],
+])('threads that are starting and are %s end without taking the process along', async (_, then) => {
+  // A native library that is being loaded by a thread when it is ended aborts the process.
+  for (let delayMs = 10; delayMs < 60; delayMs += 10) {
+    expect(await Promise.all([startingThreads(then, delayMs), startingThreads(then, delayMs + 5)])).toEqual(['ended well', 'ended well']);
+  }
 });
