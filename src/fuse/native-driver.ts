@@ -10,7 +10,7 @@ import { fileSystemSubtype, fileSystemType, printableSource } from './file-syste
 import { parseMountFlags } from './mount-flags.js';
 import { prepareMountPoint } from './mount-point.js';
 import type { NativeLibrary, NativeMount, NativeOptions } from './native-library.js';
-import { NativeMounted } from './native-mounted.js';
+import { NativeMounted, openFuseDescriptors } from './native-mounted.js';
 import { NativeOperations } from './native-operations.js';
 import { isRoot } from './unmount.js';
 
@@ -73,11 +73,14 @@ async function mount(fileSystem: FileSystem, options: DriverOptions): Promise<Mo
   const operations = new NativeOperations(fileSystem, log);
   const mounting = Object.assign(new Native(mountPoint, operations.handlers(), native), operations.xattrHandlers());
   const watcher = startCrashWatcher(mountPoint, log);
+  const before = openFuseDescriptors();
   try {
     await start(mounting, mountPoint);
-    const entry = findMount(mountPoint);
-    if (entry?.type !== fileSystemType) throw new MountError('MOUNT_FAILED', `${mountPoint} was unmounted at once`);
-    return new NativeMounted({ native: mounting, operations, entry, watcher });
+    const [descriptor] = [...openFuseDescriptors()].filter((name) => !before.has(name));
+    if (findMount(mountPoint)?.type !== fileSystemType || descriptor === undefined) {
+      throw new MountError('MOUNT_FAILED', `${mountPoint} was unmounted at once`);
+    }
+    return new NativeMounted({ native: mounting, operations, mountPoint, descriptor, watcher });
   } catch (error) {
     watcher.dismiss();
     throw error;

@@ -1,5 +1,8 @@
-/** A mount of the driver fuse-native while it lives. The package does not tell that it was unmounted: the mount table does. */
-import { type MountTableEntry, isMounted } from '../os/mount-table.js';
+/**
+ * A mount of the driver fuse-native while it lives. The package does not tell that it ended, but libfuse closes its descriptor of
+ * /dev/fuse then: after an unmount by anybody, and after a lazy one when the last file is closed.
+ */
+import { readdirSync, readlinkSync } from 'node:fs';
 import type { Mounted, OperationStatistics } from '../vfs/driver.js';
 import type { CrashWatcher } from './crash-watcher.js';
 import { deferred } from './deferred.js';
@@ -7,12 +10,27 @@ import type { NativeMount } from './native-library.js';
 import type { NativeOperations } from './native-operations.js';
 import { unmountPath } from './unmount.js';
 
-const checkIntervalMs = 500;
+const checkIntervalMs = 100;
+const descriptors = '/proc/self/fd';
+
+/** Names in /proc/self/fd of what this process has open of /dev/fuse. */
+export function openFuseDescriptors(): Set<string> {
+  return new Set(readdirSync(descriptors).filter(isFuseDescriptor));
+}
+
+function isFuseDescriptor(name: string): boolean {
+  try {
+    return readlinkSync(`${descriptors}/${name}`) === '/dev/fuse';
+  } catch {
+    return false;
+  }
+}
 
 export interface NativeMountParts {
   readonly native: NativeMount;
   readonly operations: NativeOperations;
-  readonly entry: MountTableEntry;
+  readonly mountPoint: string;
+  readonly descriptor: string;
   readonly watcher: CrashWatcher;
 }
 
@@ -29,8 +47,7 @@ export class NativeMounted implements Mounted {
   }
 
   async unmount({ lazy = false }: { lazy?: boolean } = {}): Promise<void> {
-    await unmountPath(this.#parts.entry.mountPoint, { lazy });
-    this.#check();
+    await unmountPath(this.#parts.mountPoint, { lazy });
     if (!lazy) await this.done;
   }
 
@@ -46,12 +63,13 @@ export class NativeMounted implements Mounted {
     // As above.
   }
 
-  /** A lazy unmount leaves open files, which go on being served. */
   #check(): void {
-    const { native, operations, entry, watcher } = this.#parts;
-    if (isMounted(entry) || operations.files.size > 0) return;
+    const { native, operations, descriptor, watcher } = this.#parts;
+    if (isFuseDescriptor(descriptor)) return;
     clearInterval(this.#timer);
     watcher.dismiss();
+    // Of files that were open at the end the kernel tells nothing more.
+    operations.files.closeAll();
     native.unmount(() => this.#ending.resolve());
   }
 }

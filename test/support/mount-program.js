@@ -70,8 +70,6 @@ try {
     flags: options.flags ?? [],
     log: (line) => tell({ event: 'log', line }),
   });
-  tell({ event: 'mounted' });
-
   /** @param {boolean} lazy */
   const unmount = (lazy) =>
     mounted.unmount({ lazy }).then(
@@ -101,6 +99,7 @@ try {
       tell({ event: 'done' });
     }
   });
+  tell({ event: 'mounted' });
   try {
     await mounted.done;
     tell({ event: 'ended', openFiles: fileSystem.openFiles, openDirectories: fileSystem.openDirectories });

@@ -4,6 +4,7 @@ import { accessSync, chmodSync, chownSync, constants, mkdtempSync, readFileSync,
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { OperationStatistics } from '../../src/vfs/driver.js';
 import type { MountProgramOptions } from './mount-program.js';
@@ -67,6 +68,12 @@ export function isInMountTable(mountPoint: string): boolean {
   return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${mountPoint} `);
 }
 
+/** Leaves it to the crash watcher for a while, and then unmounts itself. */
+export async function clearMountPoint(mountPoint: string): Promise<void> {
+  for (let i = 0; i < 40 && isInMountTable(mountPoint); i += 1) await setTimeout(50);
+  while (isInMountTable(mountPoint)) execFileSync('umount', ['-c', '-l', mountPoint]);
+}
+
 export class MountedEverything {
   readonly mountPoint: string;
   readonly child: ChildProcess;
@@ -109,7 +116,7 @@ export class MountedEverything {
   async clear(): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGKILL');
     await this.exited;
-    while (isInMountTable(this.mountPoint)) execFileSync('umount', ['-c', '-l', this.mountPoint]);
+    await clearMountPoint(this.mountPoint);
     rmdirSync(this.mountPoint);
   }
 }
