@@ -2,6 +2,7 @@
  * The listing of one directory of a pxar archive. Children that can't be read for damage are left out, and the listing ends with the
  * error, so that the others are seen and nobody takes it for complete.
  */
+import type { ByteSpan } from '../archive/damage.js';
 import type { PxarDirectory } from '../archive/pxar-directory.js';
 import type { PxarChild, PxarTree } from '../archive/pxar-tree.js';
 import type { DirectoryEntry, MaybePromise } from '../vfs/file-system.js';
@@ -21,6 +22,8 @@ export class PxarListing {
   /** Places of children that can't be read, ascending; reads go forward, so that all below the current one are known. */
   readonly #unreadable: number[] = [];
   #error: Error | undefined;
+  /** The part of the stream that was found lost last: there may be ten thousands of children in one chunk. */
+  #lost: ByteSpan = { start: 0, end: 0 };
   #planned = 0;
 
   constructor(tree: PxarTree, directory: PxarDirectory, use: ListingUse) {
@@ -50,8 +53,11 @@ export class PxarListing {
   }
 
   #child(place: number): MaybePromise<DirectoryEntry | undefined> {
+    const slot = this.#directory.slotAt(place);
+    const { start } = this.#directory.range(slot);
+    if (start >= this.#lost.start && start < this.#lost.end) return this.#skip(place);
     try {
-      const child = this.#tree.child(this.#directory, this.#directory.slotAt(place));
+      const child = this.#tree.child(this.#directory, slot);
       if (!(child instanceof Promise)) return this.#use.entryOf(child);
       return child.then(this.#use.entryOf).catch((error: unknown) => this.#leaveOut(place, error));
     } catch (error) {
@@ -62,8 +68,18 @@ export class PxarListing {
   #leaveOut(place: number, error: unknown): undefined {
     this.#use.report(error);
     this.#error ??= error instanceof Error ? error : new Error(String(error));
-    if (!this.#unreadable.includes(place)) this.#unreadable.push(place);
-    this.#unreadable.sort((a, b) => a - b);
+    const { meta } = this.#tree.streams;
+    const { start } = this.#directory.range(this.#directory.slotAt(place));
+    const [lost] = meta.lostRanges(start, meta.size);
+    if (lost?.start === start) this.#lost = lost;
+    return this.#skip(place);
+  }
+
+  #skip(place: number): undefined {
+    const inOrder = place > (this.#unreadable.at(-1) ?? -1);
+    if (!inOrder && this.#unreadable.includes(place)) return;
+    this.#unreadable.push(place);
+    if (!inOrder) this.#unreadable.sort((a, b) => a - b);
   }
 
   #placeOf(index: number): number {
