@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MountError, PbsfsError, type ErrorCode } from '../errors.js';
+import { readMountTable } from '../os/mount-table.js';
 import { openLog } from './log-file.js';
 import type { MountRequest } from './mount-request.js';
 import { passwordVariable } from './password.js';
@@ -25,7 +26,7 @@ export async function mountInBackground(request: MountRequest, logPath: string):
   delete environment[passwordVariable];
   try {
     const child = spawn(process.execPath, [program, request.source, request.mountPoint], {
-      detached: true,
+      detached: !isAutomounted(request.mountPoint),
       cwd: '/',
       env: environment,
       stdio: ['ignore', log.fd, log.fd, 'ipc'],
@@ -38,6 +39,16 @@ export async function mountInBackground(request: MountRequest, logPath: string):
   } finally {
     await log.close();
   }
+}
+
+/**
+ * Whether an automounter waits for this mount. The kernel lets only its process group look at the mount point until then; a daemon
+ * with a group of its own would wait for itself.
+ */
+function isAutomounted(mountPoint: string): boolean {
+  const around = readMountTable().filter((entry) => !relative(entry.mountPoint, mountPoint).startsWith('..'));
+  const innermost = Math.max(...around.map((entry) => entry.mountPoint.length));
+  return around.findLast((entry) => entry.mountPoint.length === innermost)?.type === 'autofs';
 }
 
 function firstWord(child: ChildProcess, request: MountRequest, logPath: string): Promise<void> {

@@ -1,13 +1,18 @@
 /** Where a daemon without a terminal tells what happens: one file a mount point. */
 import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { MountError, messageOf } from '../errors.js';
 
 /** /var/log/pbsfs for root, $XDG_STATE_HOME/pbsfs or ~/.local/state/pbsfs for others; `/` in the mount point becomes `-`. */
 export function defaultLogPath(mountPoint: string): string {
-  const directory = process.getuid?.() === 0 ? '/var/log' : (process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state'));
-  return join(directory, 'pbsfs', `${escapedPath(mountPoint)}.log`);
+  return join(process.getuid?.() === 0 ? '/var/log' : stateDirectory(), 'pbsfs', `${escapedPath(mountPoint)}.log`);
+}
+
+/** What is not absolute does not count, as the XDG specification has it. */
+function stateDirectory(): string {
+  const { XDG_STATE_HOME: given = '' } = process.env;
+  return isAbsolute(given) ? given : join(homedir(), '.local/state');
 }
 
 /** Opens it to append, readable by its owner only, with its directory. */

@@ -12,17 +12,24 @@ export interface MountPlace {
   readonly log: string;
 }
 
+const made: MountPlace[] = [];
+// Here, as a hook that a running test adds would not be called.
+afterAll(() => {
+  for (const { directory, mountPoint } of made.splice(0)) {
+    while (mountLines(mountPoint).length > 0) execFileSync('umount', ['-c', '-l', mountPoint]);
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
 /** A directory with an empty mount point in it. */
 export function mountPlace(): MountPlace {
   const directory = mkdtempSync(join(tmpdir(), 'pbsfs-e2e-'));
   chmodSync(directory, 0o755);
   const mountPoint = join(directory, 'mnt');
   mkdirSync(mountPoint);
-  afterAll(() => {
-    while (mountLines(mountPoint).length > 0) execFileSync('umount', ['-c', '-l', mountPoint]);
-    rmSync(directory, { recursive: true, force: true });
-  });
-  return { directory, mountPoint, log: join(directory, 'log') };
+  const place = { directory, mountPoint, log: join(directory, 'log') };
+  made.push(place);
+  return place;
 }
 
 /** Lines of the mount table for what is mounted there. */

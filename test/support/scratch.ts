@@ -5,13 +5,17 @@ import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { storePath, type FixtureStore } from './fixtures.js';
 
+const made: string[] = [];
+// Here, as a hook that a running test adds would not be called.
+afterAll(() => {
+  for (const path of made.splice(0)) rmSync(path, { recursive: true, force: true });
+});
+
 /** A new directory that ordinary users can look into. */
 export function scratchDirectory(): string {
   const path = mkdtempSync(join(tmpdir(), 'pbsfs-scratch-'));
   chmodSync(path, 0o755);
-  afterAll(() => {
-    rmSync(path, { recursive: true, force: true });
-  });
+  made.push(path);
   return path;
 }
 
