@@ -3,40 +3,33 @@
  * Protocol: FUSE, sections 1.3, 2.9 and 6.4. Whatever arrives or is thrown, each request gets exactly one answer.
  */
 import { constants } from 'node:os';
-import { MountError, PbsfsError, codeOf, messageOf } from '../errors.js';
+import { MountError, messageOf } from '../errors.js';
 import { errnoOf } from '../vfs/errno.js';
 import type { Directory, FileSystem, Ino, MaybePromise, OpenFile } from '../vfs/file-system.js';
 import { deferred } from './deferred.js';
+import { FailureLog } from './failure-log.js';
 import { Handles } from './handles.js';
 import { negotiate } from './init.js';
+import { Interrupts } from './interrupts.js';
 import { Notifications } from './notifications.js';
 import { type Answer, Refusal, type Session } from './operation.js';
 import { operations } from './operations/table.js';
+import { type Call, ReplyWriter } from './reply-writer.js';
 import { OperationCounters } from './statistics.js';
-import { type Transport, piecesMax } from './transport.js';
+import type { Transport } from './transport.js';
 import { initReplyBytes, parseInit, writeInitReply } from './wire/init.js';
-import { opcode, opcodeName } from './wire/opcode.js';
-import { ReplyBuffer } from './wire/reply.js';
+import { opcode } from './wire/opcode.js';
+import type { ReplyBuffer } from './wire/reply.js';
 import { Request } from './wire/request.js';
 
 const { EAGAIN, EINTR, EINVAL, ENOSYS, EPROTO } = constants.errno;
 const rootNode = 1;
 const initPayloadBytesMin = 16;
 const interruptPayloadBytes = 8;
-/** Each different unexpected failure is logged once, and no more than these. */
-const reportsMax = 100;
-/** Errors of a write that say that the connection, not the reply, is the matter; reading tells how it ends. */
-const connectionGone = new Set(['ENODEV', 'EPERM', 'EBADF']);
 
-/** A request whose answer is not there yet. */
-interface Call {
-  readonly opcode: number;
-  readonly uniqueLow: number;
-  readonly uniqueHigh: number;
-}
-
-function uniqueOf(low: number, high: number): number {
-  return high * 2 ** 32 + low;
+/** A call whose answer is not there yet. */
+interface WaitingCall extends Call {
+  readonly thread: number;
 }
 
 export interface ConnectionOptions {
@@ -49,7 +42,7 @@ export class Connection implements Session {
   readonly fileSystem: FileSystem;
   readonly files = new Handles<OpenFile>();
   readonly directories = new Handles<Directory>();
-  readonly reply = new ReplyBuffer();
+  readonly reply: ReplyBuffer;
   readonly counters = new OperationCounters();
   /** Settles when the handshake is done or has failed. */
   readonly ready: Promise<void>;
@@ -59,12 +52,14 @@ export class Connection implements Session {
   readonly #transport: Transport;
   readonly #options: ConnectionOptions;
   readonly #request: Request;
-  readonly #inFlight = new Map<number, Call>();
+  readonly #waiting = new Map<number, WaitingCall>();
+  readonly #interrupts = new Interrupts((unique) => this.#letGo(unique));
   readonly #notifications: Notifications;
-  readonly #reported = new Set<string>();
+  readonly #failures: FailureLog;
+  readonly #writer: ReplyWriter;
   readonly #readiness = deferred();
   readonly #ending = deferred();
-  #state: 'new' | 'running' | 'ended' = 'new';
+  #over = false;
 
   constructor(fileSystem: FileSystem, transport: Transport, options: ConnectionOptions) {
     this.fileSystem = fileSystem;
@@ -72,6 +67,9 @@ export class Connection implements Session {
     this.#options = options;
     this.#request = new Request(transport.buffer);
     this.#notifications = new Notifications(transport);
+    this.#failures = new FailureLog(options.log);
+    this.#writer = new ReplyWriter(transport, this.#failures);
+    this.reply = this.#writer.buffer;
     this.ready = this.#readiness.promise;
     this.ended = this.#ending.promise;
   }
@@ -102,29 +100,36 @@ export class Connection implements Session {
       this.#finish(request, value, encode, discard);
       return;
     }
-    const call: Call = { opcode: request.opcode, uniqueLow: request.uniqueLow, uniqueHigh: request.uniqueHigh };
-    const unique = uniqueOf(call.uniqueLow, call.uniqueHigh);
-    this.#inFlight.set(unique, call);
+    const { opcode: number, uniqueLow, uniqueHigh, thread } = request;
+    const call: WaitingCall = { opcode: number, uniqueLow, uniqueHigh, thread };
+    const unique = uniqueHigh * 2 ** 32 + uniqueLow;
+    this.#waiting.set(unique, call);
     value.then(
       (settled) => {
-        if (this.#inFlight.delete(unique)) this.#finish(call, settled, encode, discard);
+        if (this.#stopWaiting(unique)) this.#finish(call, settled, encode, discard);
         else this.#discard(call, settled, discard);
       },
       (error: unknown) => {
-        if (this.#inFlight.delete(unique)) this.#fail(call, error);
+        if (this.#stopWaiting(unique)) this.#fail(call, error);
       },
     );
   }
 
+  /** False if the call was let go meanwhile. */
+  #stopWaiting(unique: number): boolean {
+    this.#interrupts.remove(unique);
+    return this.#waiting.delete(unique);
+  }
+
   refuse(call: Call, errno: number): void {
     this.counters.countError(call.opcode);
-    this.#write(call, this.reply.frame(call.uniqueLow, call.uniqueHigh, errno, 0));
+    this.#writer.refusal(call, errno);
   }
 
   #receive(length: number): void {
     const request = this.#request;
     if (!request.parse(length)) {
-      this.#report(`the kernel sent ${length} bytes that are no request`);
+      this.#failures.line(`the kernel sent ${length} bytes that are no request`);
       return;
     }
     this.counters.count(request.opcode);
@@ -153,21 +158,24 @@ export class Connection implements Session {
       return;
     }
     writeInitReply(this.reply.payload, this.reply.payloadView, negotiation.reply);
-    const written = this.#write(request, this.reply.frame(request.uniqueLow, request.uniqueHigh, 0, initReplyBytes));
+    const written = this.#writer.encoded(request, initReplyBytes);
     if (negotiation.kind === 'again' || !written) return;
-    this.#state = 'running';
     this.#readiness.resolve();
   }
 
-  /** Answers the target with EINTR; what it was waiting for is dropped when it comes. */
   #interrupt(request: Request): void {
     if (request.payloadBytes < interruptPayloadBytes) return;
     const unique = request.uint64(0);
-    const target = this.#inFlight.get(unique);
+    const target = this.#waiting.get(unique);
     // A target that is not known was answered (and the kernel ignores this) or is still to be read (and the kernel asks again).
-    if (target === undefined) return this.refuse(request, EAGAIN);
-    this.#inFlight.delete(unique);
-    this.refuse(target, EINTR);
+    if (target === undefined) this.refuse(request, EAGAIN);
+    else this.#interrupts.add(unique, target.thread);
+  }
+
+  /** What the call was waiting for is dropped when it comes. */
+  #letGo(unique: number): void {
+    const call = this.#waiting.get(unique);
+    if (this.#stopWaiting(unique) && call !== undefined) this.refuse(call, EINTR);
   }
 
   #finish<T>(call: Call, value: T, encode: (value: T) => Answer, discard?: (value: T) => void): void {
@@ -175,7 +183,7 @@ export class Connection implements Session {
     try {
       const answer = encode(value);
       if (answer instanceof Refusal) return this.refuse(call, answer.errno);
-      delivered = typeof answer === 'number' ? this.#sendEncoded(call, answer) : this.#sendPieces(call, answer);
+      delivered = typeof answer === 'number' ? this.#writer.encoded(call, answer) : this.#writer.pieces(call, answer);
     } catch (error) {
       this.#fail(call, error);
     }
@@ -186,71 +194,27 @@ export class Connection implements Session {
     try {
       discard?.(value);
     } catch (error) {
-      this.#reportThrown(call, error);
+      this.#failures.thrown(call.opcode, error);
     }
   }
 
   #fail(call: Call, error: unknown): void {
-    if (!(error instanceof PbsfsError) && codeOf(error) === undefined) this.#reportThrown(call, error);
+    this.#failures.thrown(call.opcode, error);
     this.refuse(call, errnoOf(error));
   }
 
-  #sendEncoded(call: Call, payloadBytes: number): boolean {
-    return this.#write(call, this.reply.frame(call.uniqueLow, call.uniqueHigh, 0, payloadBytes));
-  }
-
-  #sendPieces(call: Call, pieces: readonly Uint8Array[]): boolean {
-    const parts: readonly Uint8Array[] = pieces.length < piecesMax ? pieces : [Buffer.concat(pieces)];
-    let payloadBytes = 0;
-    for (const part of parts) payloadBytes += part.length;
-    this.reply.frame(call.uniqueLow, call.uniqueHigh, 0, payloadBytes);
-    try {
-      this.#transport.sendPieces([this.reply.header, ...parts]);
-      return true;
-    } catch (error) {
-      return this.#notWritten(call, error, this.reply.header.length + payloadBytes);
-    }
-  }
-
-  #write(call: Call, length: number): boolean {
-    try {
-      this.#transport.send(this.reply.bytes, length);
-      return true;
-    } catch (error) {
-      return this.#notWritten(call, error, length);
-    }
-  }
-
-  /** ENOENT is a request that nobody waits for any more. */
-  #notWritten(call: Call, error: unknown, length: number): false {
-    const code = codeOf(error) ?? '';
-    if (code !== 'ENOENT' && !connectionGone.has(code)) {
-      this.#report(`the kernel refused an answer of ${length} bytes to ${opcodeName(call.opcode)}: ${messageOf(error)}`);
-    }
-    return false;
-  }
-
   #end(error: NodeJS.ErrnoException): void {
-    if (this.#state === 'ended') return;
-    this.#state = 'ended';
-    this.#inFlight.clear();
+    if (this.#over) return;
+    this.#over = true;
+    this.#waiting.clear();
+    this.#interrupts.removeAll();
     this.#notifications.stop();
-    this.files.closeAll();
-    this.directories.closeAll();
+    const report = (thrown: unknown): void => this.#failures.thrown(opcode.RELEASE, thrown);
+    this.files.closeAll(report);
+    this.directories.closeAll(report);
     const broken = new MountError('MOUNT_FAILED', `the connection to the kernel ended: ${messageOf(error)}`, { cause: error });
     this.#readiness.reject(broken);
     if (error.code === 'ENODEV') this.#ending.resolve();
     else this.#ending.reject(broken);
-  }
-
-  #reportThrown(call: Call, error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#report(`${opcodeName(call.opcode)} failed unexpectedly: ${text}`);
-  }
-
-  #report(line: string): void {
-    if (this.#reported.size >= reportsMax || this.#reported.has(line)) return;
-    this.#reported.add(line);
-    this.#options.log(line);
   }
 }

@@ -34,7 +34,14 @@ export class Handles<T extends { close(): void }> {
     value?.close();
   }
 
-  closeAll(): void {
-    for (const handle of [...this.#open.keys()]) this.close(handle);
+  /** All are closed, also when some throw. */
+  closeAll(onError: (error: unknown) => void): void {
+    for (const handle of [...this.#open.keys()]) {
+      try {
+        this.close(handle);
+      } catch (error) {
+        onError(error);
+      }
+    }
   }
 }

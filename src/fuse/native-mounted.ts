@@ -69,7 +69,7 @@ export class NativeMounted implements Mounted {
     clearInterval(this.#timer);
     watcher.dismiss();
     // Of files that were open at the end the kernel tells nothing more.
-    operations.files.closeAll();
+    operations.closeFiles();
     native.unmount(() => this.#ending.resolve());
   }
 }

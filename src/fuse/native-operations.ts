@@ -1,9 +1,9 @@
 /** A file system as the handlers that fuse-native calls. Facts: FUSE, section 4. Nothing is ever thrown into the package. */
 import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:os';
-import { PbsfsError, codeOf } from '../errors.js';
 import { errnoOf } from '../vfs/errno.js';
 import { S_IFDIR, type DirectoryEntry, type FileSystem, type Ino, type OpenFile } from '../vfs/file-system.js';
+import { FailureLog } from './failure-log.js';
 import { Handles } from './handles.js';
 import {
   type NativeHandlers,
@@ -15,13 +15,12 @@ import {
 } from './native-library.js';
 import { NativePaths } from './native-paths.js';
 import { OperationCounters } from './statistics.js';
-import { opcode, opcodeName } from './wire/opcode.js';
+import { opcode } from './wire/opcode.js';
 
 const { EBADF, EILSEQ, ENODATA, ERANGE } = constants.errno;
 /** Handles are 31 bits there. */
 const handleMax = 2 ** 31 - 1;
 const entriesPerRead = 1024;
-const reportsMax = 100;
 
 class NativeRefusal extends Error {
   /** Negative, as in errors of the system. */
@@ -35,17 +34,16 @@ class NativeRefusal extends Error {
 }
 
 export class NativeOperations {
-  readonly files = new Handles<OpenFile>(handleMax);
+  readonly #files = new Handles<OpenFile>(handleMax);
   readonly counters = new OperationCounters();
   readonly #fileSystem: FileSystem;
   readonly #paths: NativePaths;
-  readonly #log: (line: string) => void;
-  readonly #reported = new Set<string>();
+  readonly #failures: FailureLog;
 
   constructor(fileSystem: FileSystem, log: (line: string) => void) {
     this.#fileSystem = fileSystem;
     this.#paths = new NativePaths(fileSystem);
-    this.#log = log;
+    this.#failures = new FailureLog(log);
   }
 
   handlers(): NativeHandlers {
@@ -74,6 +72,11 @@ export class NativeOperations {
     };
   }
 
+  /** When the mount has ended. */
+  closeFiles(): void {
+    this.#files.closeAll((error) => this.#failures.thrown(opcode.RELEASE, error));
+  }
+
   #answer<T>(number: number, value: Promise<T>, done: (errno: number, value?: T) => void): void {
     this.counters.count(number);
     value
@@ -81,11 +84,11 @@ export class NativeOperations {
         (settled) => done(0, settled),
         (error: unknown) => {
           this.counters.countError(number);
-          if (!(error instanceof PbsfsError) && codeOf(error) === undefined) this.#report(number, error);
+          this.#failures.thrown(number, error);
           done(-errnoOf(error));
         },
       )
-      .catch((error: unknown) => this.#report(number, error));
+      .catch((error: unknown) => this.#failures.thrown(number, error));
   }
 
   async #getattr(path: string): Promise<NativeStat> {
@@ -127,14 +130,14 @@ export class NativeOperations {
 
   async #open(path: string): Promise<number> {
     const file = await this.#fileSystem.open(await this.#paths.ino(path));
-    const handle = this.files.reserve();
-    this.files.set(handle, file);
+    const handle = this.#files.reserve();
+    this.#files.set(handle, file);
     return handle;
   }
 
   /** Copies in the turn in which the pieces arrive, as they are not valid longer. */
   async #read(handle: number, target: Buffer, offset: number): Promise<number> {
-    const file = this.files.get(handle);
+    const file = this.#files.get(handle);
     if (file === undefined) throw new NativeRefusal(EBADF);
     let length = 0;
     for (const piece of await file.read(offset, target.length)) {
@@ -146,7 +149,7 @@ export class NativeOperations {
 
   async #release(handle: number): Promise<void> {
     await Promise.resolve();
-    this.files.close(handle);
+    this.#files.close(handle);
   }
 
   async #statfs(): Promise<ReturnType<typeof nativeStatfs>> {
@@ -162,14 +165,6 @@ export class NativeOperations {
   async #listxattr(path: string): Promise<Uint8Array> {
     const names = await this.#fileSystem.listxattr(await this.#paths.ino(path));
     return Buffer.concat(names.flatMap((name) => [name, Buffer.from([0])]));
-  }
-
-  #report(number: number, error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    const line = `${opcodeName(number)} failed unexpectedly: ${text}`;
-    if (this.#reported.size >= reportsMax || this.#reported.has(line)) return;
-    this.#reported.add(line);
-    this.#log(line);
   }
 }
 

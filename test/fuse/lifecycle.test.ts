@@ -221,18 +221,67 @@ describe.skipIf(!canMount)('kernel driver', () => {
     expect(readFileSync(`/sys/class/bdi/${device}/read_ahead_kb`, 'utf8').trim()).toBe('4096');
   });
 
-  test.each(['SIGINT', 'SIGKILL'] as const)('%s interrupts a slow read', async (signal) => {
+  /** What is past the page cache is waited for by the reader itself, who can be interrupted; SIGUSR1 is handled. */
+  const slowReader = (mounted: MountedEverything): ChildProcess => {
+    const script = '$SIG{USR1} = sub {}; open(my $f, "<", $ARGV[0]) or die $!; my $n = sysread($f, my $text, 100); print defined($n) ? $text : $!';
+    const child = spawn('perl', ['-e', script, join(mounted.mountPoint, 'slow-report')], { cwd: '/' });
+    holders.push(child);
+    return child;
+  };
+  const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+  test.each([
+    ['SIGINT', 'cached'],
+    ['SIGKILL', 'cached'],
+    ['SIGINT', 'direct'],
+    ['SIGQUIT', 'direct'],
+    ['SIGKILL', 'direct'],
+  ] as const)('%s ends a slow read: %s', async (signal, way) => {
     const mounted = await mount({ driver: 'epoll' });
-    const reader = spawn('cat', [join(mounted.mountPoint, 'slow')], { cwd: '/', stdio: 'ignore' });
+    const reader = way === 'direct' ? slowReader(mounted) : spawn('cat', [join(mounted.mountPoint, 'slow')], { cwd: '/', stdio: 'ignore' });
     await mounted.message('slow');
+    await pause(100);
     const start = Date.now();
     reader.kill(signal);
     const [, by] = (await once(reader, 'close')) as [number, string];
     expect(by).toBe(signal);
     expect(Date.now() - start).toBeLessThan(5000);
+    expect((await mounted.counts()).get('interrupt') ?? 0).toBe(way === 'direct' ? 1 : 0);
     expect(run('cat', [join(mounted.mountPoint, 'hello')])).toBe('Hello world\n');
     mounted.child.kill('SIGTERM');
     expect(await mounted.exited).toBe(0);
+  });
+
+  test.each([
+    ['handled', ['SIGUSR1', 'SIGUSR1']],
+    ['stopped', ['SIGTSTP', 'SIGCONT']],
+  ] as const)('a read goes on when its reader is %s', async (_, signals) => {
+    const mounted = await mount({ driver: 'epoll', slowMs: 1000 });
+    const reader = slowReader(mounted);
+    const text: Buffer[] = [];
+    reader.stdout?.on('data', (chunk: Buffer) => text.push(chunk));
+    await mounted.message('slow');
+    for (const signal of signals) {
+      await pause(150);
+      reader.kill(signal);
+    }
+    await once(reader, 'close');
+    expect(Buffer.concat(text).toString()).toBe('at last\n');
+    expect((await mounted.counts()).get('interrupt')).toBe(1);
+  });
+
+  test('a signal that is handled, and then one that kills', async () => {
+    const mounted = await mount({ driver: 'epoll' });
+    const reader = slowReader(mounted);
+    await mounted.message('slow');
+    await pause(100);
+    reader.kill('SIGUSR1');
+    await pause(300);
+    expect(reader.exitCode ?? reader.signalCode).toBe(null);
+    reader.kill('SIGTERM');
+    const start = Date.now();
+    expect((await once(reader, 'close'))[1]).toBe('SIGTERM');
+    expect(Date.now() - start).toBeLessThan(5000);
   });
 
   test('other requests are answered while a read is slow', async () => {

@@ -3,7 +3,7 @@
  *
  * @typedef {object} EverythingTree
  * @property {MemoryFileSystem} fileSystem
- * @property {Record<'many' | 'slow' | 'changing' | 'report' | 'cached', number>} inos
+ * @property {Record<'many' | 'slow' | 'slowReport' | 'changing' | 'report' | 'cached', number>} inos
  */
 import { Buffer } from 'node:buffer';
 import { MemoryFileSystem, bytesContent, directoryType, fileType, linkType, patternContent, sparseContent } from './memory-file-system.js';
@@ -124,5 +124,6 @@ export function everythingTree({ root = 1, owner = 0 } = {}) {
   const changing = tree.file(tree.root, 'changing', bytesContent(Buffer.from('before')), { ...ids, caching: 'changing' });
   const report = tree.file(tree.root, 'report', bytesContent(Buffer.from('a report\n')), { ...ids, size: 0, caching: 'unsized' });
   const slow = tree.file(tree.root, 'slow', 'at last\n', ids);
-  return { fileSystem: tree, inos: { many, slow, changing, report, cached } };
+  const slowReport = tree.file(tree.root, 'slow-report', 'at last\n', { ...ids, caching: 'unsized' });
+  return { fileSystem: tree, inos: { many, slow, slowReport, changing, report, cached } };
 }

@@ -52,7 +52,7 @@ const before = (operation, ino) => {
     if (broken === 'reject') return Promise.reject(new TypeError('broken on purpose'));
     if (broken === 'crash') process.kill(process.pid, 'SIGKILL');
   }
-  if (ino === inos.slow && operation === 'read') {
+  if ((ino === inos.slow || ino === inos.slowReport) && operation === 'read') {
     tell({ event: 'slow' });
     return setTimeout(options.slowMs ?? 60_000, undefined, { ref: false });
   }

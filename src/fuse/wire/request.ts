@@ -14,6 +14,8 @@ export class Request {
   uniqueLow = 0;
   uniqueHigh = 0;
   node = 0;
+  /** Who waits, as this process may know it; 0 if nobody or nobody known. */
+  thread = 0;
 
   constructor(buffer: Buffer) {
     this.#buffer = buffer;
@@ -28,6 +30,7 @@ export class Request {
     this.uniqueLow = this.#view.getUint32(8, true);
     this.uniqueHigh = this.#view.getUint32(12, true);
     this.node = getUint64(this.#view, 16);
+    this.thread = this.#view.getUint32(32, true);
     return true;
   }
 
