@@ -1,9 +1,7 @@
 /** The datastore and its tree for commands that read without a mount, and paths in it. */
 import type { EncryptionKey } from '../crypto/encryption-key.js';
 import { parseNamespace, type Namespace } from '../format/namespace.js';
-import { readKeyFiles, unlockKeyFiles } from '../mount/keys.js';
 import { stderrLog } from '../mount/log.js';
-import { findPassword } from '../mount/password.js';
 import type { Datastore } from '../store/datastore.js';
 import { openDatastore } from '../store/open.js';
 import { referencePath, resolveReference } from '../store/snapshot-reference.js';
@@ -55,6 +53,8 @@ export async function locate({ store, tree, namespace }: OpenSource, path: Buffe
 }
 
 async function loadKeys(keyFiles: readonly string[], passwordFile: string | undefined, log: (line: string) => void): Promise<EncryptionKey[]> {
+  if (keyFiles.length === 0) return [];
+  const [{ readKeyFiles, unlockKeyFiles }, { findPassword }] = await Promise.all([import('../mount/keys.js'), import('../mount/password.js')]);
   const found = await readKeyFiles(keyFiles, log);
   return unlockKeyFiles(found, await findPassword(found, passwordFile, log));
 }

@@ -1,6 +1,7 @@
 /** Where a daemon without a terminal tells what happens: one file a mount point. */
+import { statSync } from 'node:fs';
 import { mkdir, open, type FileHandle } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { homedir, userInfo } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { MountError, messageOf } from '../errors.js';
 
@@ -12,7 +13,17 @@ export function defaultLogPath(mountPoint: string): string {
 /** What is not absolute does not count, as the XDG specification has it. */
 function stateDirectory(): string {
   const { XDG_STATE_HOME: given = '' } = process.env;
-  return isAbsolute(given) ? given : join(homedir(), '.local/state');
+  return isAbsolute(given) ? given : join(homeDirectory(), '.local/state');
+}
+
+/** mount.fuse3 gives users the HOME of root. */
+function homeDirectory(): string {
+  const home = homedir();
+  try {
+    return statSync(home).uid === process.getuid?.() ? home : userInfo().homedir;
+  } catch {
+    return home;
+  }
 }
 
 /** Opens it to append, readable by its owner only, with its directory. */

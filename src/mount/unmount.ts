@@ -31,7 +31,7 @@ export async function unmountDatastore(path: string, { lazy }: { lazy: boolean }
 /** `/mnt/pbs is in use by 4711 (bash: cwd /mnt/pbs/vm)`. */
 export async function busyText(mountPoint: string): Promise<string> {
   const holders = await pathHolders(mountPoint);
-  const shown = holders.slice(0, holdersShownMax).map(({ pid, command, what }) => `${pid === undefined ? '' : `${pid} `}(${command}: ${what})`);
+  const shown = holders.slice(0, holdersShownMax).map(({ pid, command, what }) => (pid === undefined ? `${command} (${what})` : `${pid} (${command}: ${what})`));
   const more = holders.length > shown.length ? ` and ${holders.length - shown.length} more` : '';
   return `${mountPoint} is in use by ${shown.length === 0 ? 'a process that this user can not see' : `${shown.join(', ')}${more}`}`;
 }
