@@ -1,5 +1,6 @@
 /** Times and medians. */
 import { spawn } from 'node:child_process';
+import { withDisturbance } from './disturbance.js';
 
 /**
  * Seconds that a shell command takes, and what it printed. Throws when it fails.
@@ -35,8 +36,12 @@ export function median(values) {
   return sorted.length % 2 === 1 ? (sorted[middle] ?? NaN) : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
 }
 
+/** A run is repeated when others used more of the machine than this, at most so many times as often as asked for. */
+const disturbanceMax = 0.05;
+const repetitionsMax = 4;
+
 /**
- * Runs each variant `runs` times, every round in another order, and gives the medians.
+ * Runs each variant `runs` times, every round in another order, and gives the medians of the least disturbed ones.
  * @template {string} K
  * @param {number} runs
  * @param {Record<K, () => Promise<number>>} variants
@@ -44,13 +49,20 @@ export function median(values) {
  */
 export async function inRotation(runs, variants) {
   const names = /** @type {K[]} */ (Object.keys(variants));
-  const values = /** @type {Record<K, number[]>} */ (Object.fromEntries(names.map((name) => [name, /** @type {number[]} */ ([])])));
-  for (let run = 0; run < runs; run++) {
+  const taken = new Map(names.map((name) => [name, /** @type {{ value: number, disturbance: number }[]} */ ([])]));
+  const isDone = (/** @type {K} */ name) => (taken.get(name) ?? []).filter(({ disturbance }) => disturbance <= disturbanceMax).length >= runs;
+  for (let round = 0; round < runs * repetitionsMax && !names.every(isDone); round++) {
     for (let i = 0; i < names.length; i++) {
-      const name = names[(i + run) % names.length];
-      if (name !== undefined) values[name].push(await variants[name]());
+      const name = names[(i + round) % names.length];
+      if (name !== undefined) taken.get(name)?.push(await withDisturbance(variants[name]));
     }
   }
-  if (process.env['BENCH_VERBOSE'] !== undefined) console.error(values);
-  return /** @type {Record<K, number>} */ (Object.fromEntries(names.map((name) => [name, median(values[name])])));
+  const medians = names.map((name) => {
+    const quietest = (taken.get(name) ?? []).toSorted((a, b) => a.disturbance - b.disturbance).slice(0, runs);
+    const worst = quietest.at(-1)?.disturbance ?? 0;
+    if (worst > disturbanceMax) console.error(`  ${name}: others used ${(100 * worst).toFixed(0)} % of the machine`);
+    if (process.env['BENCH_VERBOSE'] !== undefined) console.error(`  ${name}:`, quietest);
+    return [name, median(quietest.map(({ value }) => value))];
+  });
+  return /** @type {Record<K, number>} */ (Object.fromEntries(medians));
 }
