@@ -296,6 +296,42 @@ describe.skipIf(!canMount)('kernel driver', () => {
     expect(Buffer.concat(text).toString()).toBe('at last\n');
   });
 
+  test('a notification that has to wait for a lock of a lookup stops nobody else', async () => {
+    const mounted = await mount({ driver: 'epoll' });
+    run('stat', [join(mounted.mountPoint, 'odd', '-dash')]);
+    await mounted.ask('break', { how: 'slow lookups' }, 'done');
+    const looking = spawn('stat', [join(mounted.mountPoint, 'absent')], { cwd: '/', stdio: 'ignore' });
+    await mounted.message('slow');
+    await mounted.ask('remove', {}, 'done');
+    await pause(100);
+    const start = Date.now();
+    expect(run('cat', [join(mounted.mountPoint, 'odd', '-dash')])).toMatch(/^odd/);
+    expect(await mounted.counts()).toBeDefined();
+    expect(looking.exitCode).toBe(null);
+    expect(Date.now() - start).toBeLessThan(1200);
+    await once(looking, 'close');
+    mounted.child.kill('SIGTERM');
+    expect(await mounted.exited).toBe(0);
+  });
+
+  test.each([
+    [
+      'stays silent',
+      `import net from 'node:net';
+       const { read } = net.Socket.prototype;
+       const file = ['epoll', 'reader'].join('-');
+       net.Socket.prototype.read = function (length) { return new Error().stack.includes(file) ? null : read.call(this, length); };`,
+    ],
+    ['is not as expected', "import net from 'node:net'; net.Socket.prototype.connect = function () { return this; };"],
+  ])('falls back to pumps where epoll %s', async (_, preload) => {
+    const mounted = await mount({ driver: 'epoll', preload });
+    expect((await mounted.message('log')).line).toContain('thread pool');
+    expect(run('cat', [join(mounted.mountPoint, 'hello')])).toBe('Hello world\n');
+    expect(run('ls', [join(mounted.mountPoint, 'many')]).length).toBeGreaterThan(20_000);
+    await mounted.ask('unmount', {}, 'unmounted');
+    expect(await mounted.exited).toBe(0);
+  });
+
   test('abort in sysfs breaks the connection, and nothing is left', async () => {
     const mounted = await mount({ driver: 'epoll' });
     const device = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').find((text) => text.includes(` ${mounted.mountPoint} `))?.split(' ')[2];

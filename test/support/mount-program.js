@@ -56,6 +56,10 @@ const before = (operation, ino) => {
     tell({ event: 'slow' });
     return setTimeout(options.slowMs ?? 60_000, undefined, { ref: false });
   }
+  if (broken === 'slow lookups' && operation === 'lookup' && ino === fileSystem.root) {
+    tell({ event: 'slow' });
+    return setTimeout(1500);
+  }
   return options.promises === true ? setImmediate() : undefined;
 };
 fileSystem.before = before;
@@ -77,6 +81,8 @@ try {
       (error) => tell({ event: 'not unmounted', error: described(error) }),
     );
   process.on('SIGTERM', () => void unmount(false));
+  // The test was ended: the crash watcher unmounts.
+  process.on('disconnect', () => process.exit());
   process.on('message', (/** @type {{ command: string, lazy?: boolean, how?: string, text?: string }} */ { command, lazy, how, text: bytes }) => {
     if (command === 'unmount') void unmount(lazy ?? false);
     if (command === 'statistics') tell({ event: 'statistics', list: mounted.statistics(), openFiles: fileSystem.openFiles, openDirectories: fileSystem.openDirectories });

@@ -25,6 +25,8 @@ export interface StartOptions extends Omit<MountProgramOptions, 'mountPoint'> {
   readonly mountPoint?: string;
   /** Run the program as this user. */
   readonly uid?: number;
+  /** A module that the program loads first, as text. */
+  readonly preload?: string;
 }
 
 function isUsable(path: string): boolean {
@@ -122,9 +124,10 @@ export class MountedEverything {
 }
 
 /** Without waiting for the mount. */
-export function startProgram({ uid, mountPoint = makeMountPoint(uid), ...options }: StartOptions): MountedEverything {
+export function startProgram({ uid, mountPoint = makeMountPoint(uid), preload, ...options }: StartOptions): MountedEverything {
   const user = uid === undefined ? {} : { uid, gid: uid };
-  const child = fork(program, [JSON.stringify({ ...options, mountPoint })], { ...user, execArgv: [], cwd: '/' });
+  const execArgv = preload === undefined ? [] : ['--import', `data:text/javascript,${encodeURIComponent(preload)}`];
+  const child = fork(program, [JSON.stringify({ ...options, mountPoint })], { ...user, execArgv, cwd: '/' });
   return new MountedEverything(mountPoint, child);
 }
 
