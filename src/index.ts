@@ -12,3 +12,5 @@ export type { Datastore, GroupFacts, SnapshotFacts, StoredFile, StoreSpace } fro
 export { openDatastoreTree, type DatastoreTree, type TreeOptions } from './tree/datastore-tree.js';
 export type * from './vfs/file-system.js';
 export type * from './vfs/driver.js';
+export { mountDatastore, type MountedDatastore } from './mount/mount-datastore.js';
+export { mountRequest, type MountRequest } from './mount/mount-request.js';

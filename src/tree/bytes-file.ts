@@ -2,7 +2,7 @@
 import { FileError } from '../errors.js';
 import type { Attributes, Caching, Ino, OpenFile, Timestamp } from '../vfs/file-system.js';
 import type { TreeContext } from './context.js';
-import { fileAttributes, TreeNode, type NodeOwner } from './node.js';
+import { fileAttributes, freshMs, TreeNode, type NodeOwner } from './node.js';
 
 export function openBytes(bytes: Buffer, caching: Caching): OpenFile {
   return {
@@ -38,10 +38,12 @@ export class BytesFile extends TreeNode {
   }
 }
 
-/** A text that is made anew whenever somebody looks. */
+/** A text that is made anew for whoever looks; for a moment it stays, so that what is read has the size that was shown. */
 export class ReportFile extends TreeNode {
   readonly #context: TreeContext;
   readonly #text: () => string;
+  #bytes = Buffer.alloc(0);
+  #madeMs = -Infinity;
 
   constructor(ino: Ino, context: TreeContext, text: () => string) {
     super(ino);
@@ -50,10 +52,19 @@ export class ReportFile extends TreeNode {
   }
 
   override attributes(): Attributes {
-    return fileAttributes(this.ino, this.#context.owner, this.#context.opened, Buffer.byteLength(this.#text()));
+    return fileAttributes(this.ino, this.#context.owner, this.#context.opened, this.#current().length);
   }
 
   override open(): OpenFile {
-    return openBytes(Buffer.from(this.#text()), 'unsized');
+    return openBytes(this.#current(), 'unsized');
+  }
+
+  #current(): Buffer {
+    const now = performance.now();
+    if (now - this.#madeMs > freshMs) {
+      this.#bytes = Buffer.from(this.#text());
+      this.#madeMs = now;
+    }
+    return this.#bytes;
   }
 }
