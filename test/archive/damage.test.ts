@@ -145,7 +145,7 @@ describe.each([
   ['the split archive of the fixtures', cut(split, [Math.ceil(split.meta.length / 15)], [Math.ceil(split.payload.length / 15)]), split.meta],
 ])('%s', (_, archive, meta) => {
   const all = needsOf(meta);
-  const needs = all.filter((__, i) => i % Math.ceil(all.length / 60) === 0);
+  const needs = all.filter((__, i) => i % Math.ceil(all.length / 45) === 0);
 
   test(`each chunk lost in turn fails exactly what needs it (seed ${seed})`, async () => {
     expect(archive.chunks.length).toBeGreaterThan(20);
