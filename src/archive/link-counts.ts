@@ -1,6 +1,6 @@
 /**
  * How many names the files of a pxar archive have. The archive does not say: its hard links have to be found. A catalog names them all; the
- * metadata of a split archive is short enough to be walked through; in another archive they count when they are seen.
+ * metadata of a split archive is short enough to be walked through. In an archive that has neither each file shows one name.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { PxarScanner } from '../format/pxar/scanner.js';

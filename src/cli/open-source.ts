@@ -1,5 +1,6 @@
 /** The datastore and its tree for commands that read without a mount, and paths in it. */
 import type { EncryptionKey } from '../crypto/encryption-key.js';
+import { messageOf } from '../errors.js';
 import { parseNamespace, type Namespace } from '../format/namespace.js';
 import { stderrLog } from '../mount/log.js';
 import type { Datastore } from '../store/datastore.js';
@@ -27,15 +28,22 @@ export interface Located {
 
 /** Opens the source, and closes it when `use` is done. */
 export async function withSource(source: string, values: OptionValues<typeof sourceOptions>, use: (opened: OpenSource) => Promise<void>): Promise<void> {
-  const log = stderrLog(() => 'pbsfs: ');
+  const lines: string[] = [];
+  const log = (line: string): void => void lines.push(line);
   const namespace = parseNamespace(values.ns ?? '');
-  const keys = await loadKeys(values.keyfile ?? [], values['password-file'], log);
+  const keys = await loadKeys(values.keyfile ?? [], values['password-file'], stderrLog(() => 'pbsfs: '));
   const store = await openDatastore(source);
   const tree = openDatastoreTree({ store, keys, namespace, cacheBytesMax, salvage: values.salvage ?? false, log });
+  let failure: unknown;
   try {
     await use({ store, tree, namespace });
+  } catch (error) {
+    failure = error;
+    throw error;
   } finally {
     await tree.close();
+    // The line that the command ends with says what it failed for.
+    for (const line of lines) if (failure === undefined || line !== messageOf(failure)) stderrLog(() => 'pbsfs: ')(line);
   }
 }
 

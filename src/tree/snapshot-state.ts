@@ -65,7 +65,7 @@ export function requiredKey(context: TreeContext, state: SnapshotState, what: st
   if (state.key !== undefined) return state.key;
   const fingerprint = state.manifest?.unprotected.keyFingerprint;
   const needed = fingerprint === undefined ? 'its key' : `the key with fingerprint ${formatFingerprint(fingerprint)}`;
-  const error = new CryptoError('KEY_REQUIRED', `${what} is encrypted: mount with --keyfile and ${needed}`);
+  const error = new CryptoError('KEY_REQUIRED', `${what} is encrypted: give ${needed} by --keyfile`);
   context.damage.reportOnce(error.message);
   throw error;
 }
