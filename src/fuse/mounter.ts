@@ -37,7 +37,7 @@ export async function mountAsUser({ mountPoint, source, options }: MountRequest)
   checkFuseDevice();
   const sockets = socketPair();
   if (sockets === undefined) {
-    throw new MountError('NO_PRIVILEGE', 'mounting as an ordinary user needs the npm package koffi (npm install koffi); or mount as root');
+    throw new MountError('NO_PRIVILEGE', 'mounting as an ordinary user needs the npm package koffi (npm install koffi); or mount as root, or with the driver fuse-native');
   }
   const [ours, theirs] = sockets;
   try {

@@ -13,8 +13,8 @@ import { directoryType, patternPieces } from '../support/memory-file-system.js';
 import {
   type MountedEverything,
   type StartOptions,
-  canMount,
   hasProgram,
+  isPossible,
   mountEverything,
   nobody,
   openDeviceForUsers,
@@ -42,19 +42,19 @@ const patternDigest = (length: number): string => {
   return hash.digest('hex');
 };
 
-describe.skipIf(!canMount).each(kinds)('$title', ({ title, ...options }) => {
+kinds.forEach(({ title, ...options }) => describe.skipIf(!isPossible(options))(title, () => {
   /** Copying 20,000 files takes long, and one driver shows it. */
   const many = title === kinds[0]?.title ? ['many'] : [];
   const { capabilities } = options.driver === 'fuse-native' ? nativeDriver : kernelDriver;
   const { fileSystem } = everythingTree(options);
   const user = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid };
   let mounted: MountedEverything;
-  let restoreDevice = (): void => undefined;
+  let restoreDevice: () => Promise<void> = () => Promise.resolve();
 
   beforeAll(async () => {
-    if (options.uid !== undefined) restoreDevice = openDeviceForUsers();
+    if (options.uid !== undefined) restoreDevice = await openDeviceForUsers();
     mounted = await mountEverything(options);
-  });
+  }, 600_000);
   afterAll(async () => {
     if (mounted.child.exitCode === null) {
       mounted.child.kill('SIGTERM');
@@ -64,7 +64,7 @@ describe.skipIf(!canMount).each(kinds)('$title', ({ title, ...options }) => {
       expect(ended ?? { openFiles: 0, openDirectories: 0 }).toMatchObject({ openFiles: 0, openDirectories: 0 });
     }
     await mounted.clear();
-    restoreDevice();
+    await restoreDevice();
   });
 
   /** Runs a program as the one who mounted, without a way to hang the test for ever. */
@@ -353,4 +353,4 @@ describe.skipIf(!canMount).each(kinds)('$title', ({ title, ...options }) => {
     await expect.poll(() => run('/bin/sh', '-c', 'cat "$1" 2>&1 || true', 'sh', at('empty')).toString()).toContain('No such file');
     expect(run('cat', at('appeared')).toString()).toBe('new\n');
   });
-});
+}));

@@ -1,7 +1,7 @@
 /** How mounts begin, are interrupted, and end: in order, busy, killed, aborted, left dead. Facts: FUSE, sections 2.9 to 2.13. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, afterAll, describe, expect, test } from 'vitest';
 import { pathHolders } from '../../src/os/path-holders.js';
@@ -9,9 +9,9 @@ import { bigBytes } from '../support/everything-tree.js';
 import {
   type MountedEverything,
   type StartOptions,
-  canMount,
   clearMountPoint,
   isInMountTable,
+  isPossible,
   makeMountPoint,
   mountEverything,
   nobody,
@@ -72,7 +72,7 @@ afterEach(async () => {
 
 const drivers = ['epoll', 'pumps', 'fuse-native'] as const;
 
-describe.skipIf(!canMount).each(drivers)('%s', (driver) => {
+drivers.forEach((driver) => describe.skipIf(!isPossible({ driver }))(driver, () => {
   test('unmounts when told to, and the process ends', async () => {
     const mounted = await mount({ driver });
     expect(readFileSync(join(mounted.mountPoint, 'hello'), 'utf8')).toBe('Hello world\n');
@@ -172,6 +172,21 @@ describe.skipIf(!canMount).each(drivers)('%s', (driver) => {
     expect(await over.exited).toBe(0);
   });
 
+  test('the daemon may look at its own mount, if it does not wait for it', async () => {
+    const mounted = await mount({ driver });
+    expect((await mounted.ask('look', {}, 'looked')).line).toBe('12');
+  });
+
+  test('a mount point of odd characters', async () => {
+    const point = join(mountPoint(), 'with space, comma \\ and \u00fc\n$(x)');
+    mkdirSync(point);
+    const mounted = await mountEverything({ driver, mountPoint: point });
+    expect(run('cat', [join(point, 'hello')])).toBe('Hello world\n');
+    await mounted.ask('unmount', {}, 'unmounted');
+    expect(await mounted.exited).toBe(0);
+    expect(readdirSync(point)).toEqual([]);
+  });
+
   test('a dead mount of ours is cleared away first', async () => {
     const point = mountPoint();
     for (let i = 0; i < 2; i += 1) {
@@ -189,7 +204,7 @@ describe.skipIf(!canMount).each(drivers)('%s', (driver) => {
     expect(await alive.exited).toBe(0);
     expect(isInMountTable(point)).toBe(false);
   });
-});
+}));
 
 /** Process numbers of the watchers of a mount point. */
 function watchersOf(path: string): number[] {
@@ -206,7 +221,7 @@ function watchersOf(path: string): number[] {
     .map(Number);
 }
 
-describe.skipIf(!canMount)('kernel driver', () => {
+describe.skipIf(!isPossible({ driver: 'epoll' }))('kernel driver', () => {
   test('waits for requests with epoll, not with pumps', async () => {
     const mounted = await mount({ driver: 'epoll' });
     const threads = readdirSync(`/proc/${mounted.child.pid}/task`);
@@ -391,15 +406,15 @@ describe.skipIf(!canMount)('kernel driver', () => {
   });
 });
 
-describe.skipIf(!canMount)('who may look', () => {
+describe.skipIf(!isPossible({ driver: 'epoll', uid: nobody }))('who may look', () => {
   const user = { uid: nobody, gid: nobody };
-  let restoreDevice = (): void => undefined;
-  beforeAll(() => {
-    restoreDevice = openDeviceForUsers();
-  });
+  let restoreDevice: () => Promise<void> = () => Promise.resolve();
+  beforeAll(async () => {
+    restoreDevice = await openDeviceForUsers();
+  }, 600_000);
   afterAll(() => restoreDevice());
 
-  test.each(['epoll', 'fuse-native'] as const)('%s: without allow_other only the one who mounted', async (driver) => {
+  test.each(drivers.filter((driver) => driver !== 'pumps' && isPossible({ driver })))('%s: without allow_other only the one who mounted', async (driver) => {
     const mine = await mount({ driver });
     expect(() => run('ls', [mine.mountPoint], user)).toThrow(/Permission denied/);
     expect(run('cat', [join(mine.mountPoint, 'private')])).toBe('private\n');
@@ -408,7 +423,7 @@ describe.skipIf(!canMount)('who may look', () => {
     expect(run('cat', [join(theirs.mountPoint, 'private')], user)).toBe('private\n');
   });
 
-  test.each(['epoll', 'fuse-native'] as const)('%s: with allow_other the kernel checks', async (driver) => {
+  test.each(drivers.filter((driver) => driver !== 'pumps' && isPossible({ driver })))('%s: with allow_other the kernel checks', async (driver) => {
     const mounted = await mount({ driver, allowOther: true });
     expect(run('cat', [join(mounted.mountPoint, 'hello')], user)).toBe('Hello world\n');
     expect(() => run('cat', [join(mounted.mountPoint, 'private')], user)).toThrow(/Permission denied/);
@@ -428,14 +443,30 @@ describe.skipIf(!canMount)('who may look', () => {
       message: expect.stringContaining('user_allow_other') as string,
     });
     expect(await failure({ driver: 'epoll', uid: nobody, flags: ['suid'] })).toMatchObject({ code: 'NO_PRIVILEGE', message: expect.stringContaining("'suid'") as string });
-    restoreDevice();
-    for (const driver of drivers) {
-      const { code, message } = await failure({ driver, uid: nobody });
+    for (const driver of drivers.filter((name) => isPossible({ driver: name }))) {
+      const { code, message } = await failure({ driver, uid: nobody, deviceMode: '600' });
       expect([code, message]).toEqual(['NO_PRIVILEGE', expect.stringContaining('no permission on /dev/fuse')]);
     }
-    restoreDevice = openDeviceForUsers();
     const point = mountPoint();
     expect(await failure({ driver: 'epoll', uid: nobody, mountPoint: point })).toMatchObject({ code: 'NO_PRIVILEGE', message: expect.stringContaining(point) as string });
+  });
+
+  const without = (name: string, message: string): string => `
+    import Module from 'node:module';
+    const { _load } = Module;
+    Module._load = function (id, ...rest) {
+      if (id === '${name}') throw Object.assign(new Error("${message}"), { code: '${message.includes('libfuse') ? 'ERR_DLOPEN_FAILED' : 'MODULE_NOT_FOUND'}' });
+      return _load.call(this, id, ...rest);
+    };`;
+
+  test.each([
+    ['koffi', { driver: 'epoll', uid: nobody, preload: without('koffi', 'Cannot find module') }, 'NO_PRIVILEGE', 'npm install koffi'],
+    ['fuse-native', { driver: 'fuse-native', preload: without('fuse-native', 'Cannot find module') }, 'NO_FUSE', 'npm install fuse-native'],
+    ['libfuse2', { driver: 'fuse-native', preload: without('fuse-native', 'libfuse.so.2: cannot open shared object file') }, 'NO_FUSE', 'apt install libfuse2'],
+    ['fusermount3', { driver: 'epoll', uid: nobody, preload: "process.env.PATH = '/nonexistent';" }, 'NO_PRIVILEGE', 'apt install fuse3'],
+    ['mount', { driver: 'epoll', preload: "process.env.PATH = '/nonexistent';" }, 'MOUNT_FAILED', 'apt install mount'],
+  ] as const)('%s is not installed', async (_, options, code, hint) => {
+    expect(await failure(options)).toEqual({ code, message: expect.stringContaining(hint) as string });
   });
 
   test('a user unmounts, is refused while busy, and killed leaves nothing', async () => {

@@ -16,6 +16,7 @@
  * @property {number} [slowMs] How long reading `slow` takes.
  */
 import { Buffer } from 'node:buffer';
+import { stat } from 'node:fs/promises';
 import process from 'node:process';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { URL } from 'node:url';
@@ -86,6 +87,9 @@ try {
   process.on('message', (/** @type {{ command: string, lazy?: boolean, how?: string, text?: string }} */ { command, lazy, how, text: bytes }) => {
     if (command === 'unmount') void unmount(lazy ?? false);
     if (command === 'statistics') tell({ event: 'statistics', list: mounted.statistics(), openFiles: fileSystem.openFiles, openDirectories: fileSystem.openDirectories });
+    if (command === 'look') {
+      void stat(`${options.mountPoint}/hello`).then(({ size }) => tell({ event: 'looked', line: String(size) }));
+    }
     if (command === 'break') broken = how ?? '';
     if (command === 'break') tell({ event: 'done' });
     if (command === 'change') {

@@ -1,7 +1,8 @@
 /** Starts mount-program.js and speaks with it. */
-import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
 import { accessSync, chmodSync, chownSync, constants, mkdtempSync, readFileSync, rmdirSync, statSync } from 'node:fs';
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -27,6 +28,8 @@ export interface StartOptions extends Omit<MountProgramOptions, 'mountPoint'> {
   readonly uid?: number;
   /** A module that the program loads first, as text. */
   readonly preload?: string;
+  /** A file of this mode is where the program looks for /dev/fuse. */
+  readonly deviceMode?: string;
 }
 
 function isUsable(path: string): boolean {
@@ -52,11 +55,38 @@ export function hasProgram(name: string): boolean {
   }
 }
 
-/** As udev leaves it on real systems. Returns what restores it. */
-export function openDeviceForUsers(): () => void {
+function canLoad(name: string): boolean {
+  try {
+    createRequire(import.meta.url)(name);
+    return true;
+  } catch (error) {
+    console.warn(`${name} does not load: tests that use it are skipped (${String(error).split('\n')[0]})`);
+    return false;
+  }
+}
+
+const canMountAsUser = canMount && hasProgram('fusermount3') && canLoad('koffi');
+const canMountNative = canMount && canLoad('fuse-native');
+
+/** Whether this machine has what such a mount needs. */
+export function isPossible({ driver, uid }: { readonly driver: StartOptions['driver']; readonly uid?: number }): boolean {
+  return canMount && (driver !== 'fuse-native' || canMountNative) && (uid === undefined || canMountAsUser);
+}
+
+/**
+ * As udev leaves it on real systems. Returns what restores it. One at a time, in all test files and runs on this machine: waits for
+ * others, who are done in minutes.
+ */
+export async function openDeviceForUsers(): Promise<() => Promise<void>> {
+  const lock = spawn('flock', [join(tmpdir(), 'pbsfs-test-device.lock'), 'sh', '-c', 'echo locked; cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  await once(lock.stdout, 'data');
   const { mode } = statSync('/dev/fuse');
   chmodSync('/dev/fuse', 0o666);
-  return () => chmodSync('/dev/fuse', mode & 0o7777);
+  return async () => {
+    chmodSync('/dev/fuse', mode & 0o7777);
+    lock.stdin.end();
+    await once(lock, 'exit');
+  };
 }
 
 export function makeMountPoint(uid = 0): string {
@@ -123,12 +153,21 @@ export class MountedEverything {
   }
 }
 
+/** In a mount namespace of its own with another /dev/fuse, as the user of the two numbers, then node with the arguments. */
+const withDevice = `device=$(mktemp -u /tmp/pbsfs-device-XXXXXX) && mknod -m "$1" "$device" c 10 229 && mount --bind "$device" /dev/fuse &&
+  rm "$device" && uid=$2 && shift 2 && exec setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"`;
+
 /** Without waiting for the mount. */
-export function startProgram({ uid, mountPoint = makeMountPoint(uid), preload, ...options }: StartOptions): MountedEverything {
+export function startProgram(options: StartOptions): MountedEverything {
+  const { uid, mountPoint = makeMountPoint(uid), preload, deviceMode, ...rest } = options;
+  const args = [JSON.stringify({ ...rest, mountPoint })];
+  if (deviceMode !== undefined) {
+    const execArgv = ['-m', 'sh', '-c', withDevice, 'sh', deviceMode, String(uid ?? 0), process.execPath];
+    return new MountedEverything(mountPoint, fork(program, args, { execPath: '/usr/bin/unshare', execArgv, cwd: '/' }));
+  }
   const user = uid === undefined ? {} : { uid, gid: uid };
   const execArgv = preload === undefined ? [] : ['--import', `data:text/javascript,${encodeURIComponent(preload)}`];
-  const child = fork(program, [JSON.stringify({ ...options, mountPoint })], { ...user, execArgv, cwd: '/' });
-  return new MountedEverything(mountPoint, child);
+  return new MountedEverything(mountPoint, fork(program, args, { ...user, execArgv, cwd: '/' }));
 }
 
 export async function mountEverything(options: StartOptions): Promise<MountedEverything> {
