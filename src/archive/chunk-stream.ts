@@ -181,15 +181,22 @@ export class ChunkStream implements ChunkUser {
  */
 function zeroChunks(index: ChunkIndex, key: EncryptionKey | undefined): Uint8Array {
   const bits = new Uint8Array(Math.ceil(index.count / 8));
-  const usual = index.kind === 'fixed' ? index.endOf(0) : chunkBytesMax;
-  const tail = index.kind === 'fixed' ? index.endOf(index.count - 1) - index.startOf(index.count - 1) : usual;
-  const candidates = new Set([usual, tail]);
+  const lengthOf = (n: number): number => index.endOf(n) - index.startOf(n);
+  const candidates = index.kind === 'fixed' ? new Set([lengthOf(0), lengthOf(index.count - 1)]) : new Set([chunkBytesMax]);
   for (const length of candidates) {
+    if (!hasLength(index, length)) continue;
     for (const n of index.chunksOf(zeroDigest(length, key))) {
-      if (index.endOf(n) - index.startOf(n) === length) bits[n >>> 3] = (bits[n >>> 3] ?? 0) | (1 << (n & 7));
+      if (lengthOf(n) === length) bits[n >>> 3] = (bits[n >>> 3] ?? 0) | (1 << (n & 7));
     }
   }
   return bits;
+}
+
+/** The digest of zeros of a length takes a millisecond for each MiB: it is worked out only where it may occur. */
+function hasLength(index: ChunkIndex, length: number): boolean {
+  if (index.kind === 'fixed') return true;
+  for (let n = 0; n < index.count; n++) if (index.endOf(n) - index.startOf(n) === length) return true;
+  return false;
 }
 
 /**
