@@ -13,10 +13,12 @@ import { scanStream } from './stream-scan.js';
 /** Opens the catalog of the snapshot; undefined where there is none. */
 export type CatalogOpener = () => Promise<ChunkStream | undefined>;
 
-/** Archives below this are counted before their first file is shown: that takes less than a second. */
-const smallBytesMax = 64 << 20;
-/** In larger ones the first look at one file, or at a whole directory, waits no longer; what it shows is soon asked for again. */
-const waitMs = { one: 100, all: 2000 };
+/** Archives up to this are counted before their first file is shown: that takes a fraction of a second. */
+const smallBytesMax = 32 << 20;
+/** In larger ones a listing waits no longer; what it shows is soon asked for again. */
+const listingWaitMs = 2000;
+/** One file of a larger one does not wait, and counting begins when that file is likely to have been read. */
+const backgroundAfterMs = 500;
 
 export class LinkCounts {
   readonly #tree: PxarTree;
@@ -25,6 +27,7 @@ export class LinkCounts {
   /** Names beside the first one. */
   readonly #further = new Map<NodeId, number>();
   #counting: Promise<void> | undefined;
+  #later: NodeJS.Timeout | undefined;
   #complete = false;
 
   constructor(tree: PxarTree, archiveName: string, openCatalog: CatalogOpener) {
@@ -42,15 +45,23 @@ export class LinkCounts {
     return 1 + (this.#further.get(id) ?? 0);
   }
 
-  /** Waits until the counts are complete; in a large archive for a moment only. */
-  settle(forWhat: keyof typeof waitMs): MaybePromise<void> {
+  /** Waits until the counts are complete; in a large archive for a listing only, and not for ever. */
+  settle(forWhat: 'one' | 'all'): MaybePromise<void> {
     if (this.#complete) return undefined;
-    // What can't be found because of damage stays uncounted: the files themselves can be read.
-    this.#counting ??= this.#count().catch(() => undefined).then(() => {
-      this.#complete = true;
-    });
-    if (this.#tree.streams.meta.size <= smallBytesMax) return this.#counting;
-    return Promise.race([this.#counting, delay(waitMs[forWhat], undefined, { ref: false })]);
+    if (this.#tree.streams.meta.size <= smallBytesMax) return this.#start();
+    if (forWhat === 'all') return Promise.race([this.#start(), delay(listingWaitMs, undefined, { ref: false })]);
+    this.#later ??= setTimeout(() => void this.#start(), backgroundAfterMs).unref();
+    return undefined;
+  }
+
+  /** What can't be found because of damage stays uncounted: the files themselves can be read. */
+  #start(): Promise<void> {
+    this.#counting ??= this.#count()
+      .catch(() => undefined)
+      .then(() => {
+        this.#complete = true;
+      });
+    return this.#counting;
   }
 
   async #count(): Promise<void> {
