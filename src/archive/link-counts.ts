@@ -27,7 +27,7 @@ export class LinkCounts {
   /** Names beside the first one. */
   readonly #further = new Map<NodeId, number>();
   #counting: Promise<void> | undefined;
-  #later: NodeJS.Timeout | undefined;
+  #postponed = false;
   #complete = false;
 
   constructor(tree: PxarTree, archiveName: string, openCatalog: CatalogOpener) {
@@ -50,7 +50,8 @@ export class LinkCounts {
     if (this.#complete) return undefined;
     if (this.#tree.streams.meta.size <= smallBytesMax) return this.#start();
     if (forWhat === 'all') return Promise.race([this.#start(), delay(listingWaitMs, undefined, { ref: false })]);
-    this.#later ??= setTimeout(() => void this.#start(), backgroundAfterMs).unref();
+    if (!this.#postponed) setTimeout(() => void this.#start(), backgroundAfterMs).unref();
+    this.#postponed = true;
     return undefined;
   }
 
