@@ -1,6 +1,6 @@
 /**
  * Serves one file system on one connection to the kernel: handshake, dispatch, answers in any order, interrupts.
- * Protocol: FUSE, sections 1.3, 2.9 and 6.4. Whatever arrives or is thrown, each request gets exactly one answer.
+ * Protocol: linux/fuse.h. Whatever arrives or is thrown, each request gets exactly one answer.
  */
 import { constants } from 'node:os';
 import { MountError, messageOf } from '../errors.js';

@@ -1,6 +1,6 @@
 /**
- * A process that unmounts when this one dies, by SIGKILL too. Protocol: FUSE, section 2.13. It waits for a line on a pipe: the line
- * says that all is in order, the end of the pipe without it that the daemon is gone.
+ * A process that unmounts when this one dies, by SIGKILL too. It waits for a line on a pipe: the line says that all is in order,
+ * the end of the pipe without it that the daemon is gone.
  */
 import { spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
@@ -20,7 +20,9 @@ export function startCrashWatcher(mountPoint: string, log: (line: string) => voi
     stdio: ['pipe', 'ignore', 'ignore'],
   });
   const pipe = child.stdin as Socket;
-  child.on('error', (error) => log(`if this process is killed, ${mountPoint} will have to be unmounted by hand: ${error.message}`));
+  child.on('error', (error) =>
+    log(`if this process is killed, ${mountPoint} will have to be unmounted by hand: ${error.message}`),
+  );
   pipe.on('error', () => undefined);
   child.unref();
   pipe.unref();

@@ -1,6 +1,6 @@
 /**
- * Requests and replies on a mounted descriptor of /dev/fuse. Protocol: FUSE, sections 6.2 and 6.3. Reads with epoll, and with
- * pumps where epoll is not to be had or stays silent although the kernel has sent the handshake.
+ * Requests and replies on a mounted descriptor of /dev/fuse. Reads with epoll, and with pumps where epoll is not to be had or
+ * stays silent although the kernel has sent the handshake.
  */
 import { closeSync, write, writeSync, writevSync } from 'node:fs';
 import { promisify } from 'node:util';

@@ -11,7 +11,9 @@ export function openFuseDevice(): number {
   } catch (error) {
     const code = codeOf(error);
     if (code === 'EACCES' || code === 'EPERM') {
-      throw new MountError('NO_PRIVILEGE', `no permission on ${path}: as root, run chmod 666 ${path}, or mount as root`, { cause: error });
+      throw new MountError('NO_PRIVILEGE', `no permission on ${path}: as root, run chmod 666 ${path}, or mount as root`, {
+        cause: error,
+      });
     }
     const hint = 'load the kernel module (modprobe fuse), or let the container have the device';
     throw new MountError('NO_FUSE', `${path} cannot be opened (${messageOf(error)}): ${hint}`, { cause: error });

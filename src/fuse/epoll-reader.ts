@@ -1,7 +1,7 @@
 /**
- * Lets the event loop of Node wait for requests. Protocol: FUSE, section 6.2. Node has no public way to poll a character device,
- * so the descriptor is opened through the class of its pipe handles. Where that class is not as expected, `openEpollReader` gives
- * undefined and leaves the descriptor as it is.
+ * Lets the event loop of Node wait for requests. Node has no public way to poll a character device, so the descriptor is opened
+ * through the class of its pipe handles. Where that class is not as expected, `openEpollReader` gives undefined and leaves the
+ * descriptor as it is.
  */
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import type { Reader, ReaderEvents } from './reader.js';

@@ -1,4 +1,4 @@
-/** What this driver wants of the kernel: the profile for a read-only tree. Protocol: FUSE, sections 1.3, 1.4 and 6.6. */
+/** What this driver wants of the kernel: the profile for a read-only tree. Protocol: linux/fuse.h. */
 import { initFlag, type InitReply, type InitRequest } from './wire/init.js';
 
 const major = 7;

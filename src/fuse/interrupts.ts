@@ -1,7 +1,7 @@
 /**
- * Whom to answer EINTR. Protocol: FUSE, section 2.9. The kernel tells of every signal, also of one that is handled or that stops
- * the caller; EINTR would be a read error there, or SIGBUS in mapped memory. So only a caller that is dying is let go; the others
- * get what they wait for, and are looked at again until then, as a later signal is not told.
+ * Whom to answer EINTR. The kernel tells of every signal, also of one that is handled or that stops the caller; EINTR would be an
+ * error there that the program does not expect. So only a caller that is dying is let go; the others get what they wait for, and
+ * are looked at again until then, as a later signal is not told.
  */
 import { isDying } from '../os/process-signals.js';
 

@@ -30,7 +30,11 @@ async function mount(fileSystem: FileSystem, options: DriverOptions, reader: Rea
   const flags = parseMountFlags(options.flags, { root, program: root ? 'mount' : 'libfuse' });
   const mountPoint = await prepareMountPoint(options.mountPoint, { nonempty: flags.nonempty, log });
   const checked = options.allowOther || options.defaultPermissions;
-  const mountOptions = [...flags.options, ...(options.allowOther ? ['allow_other'] : []), ...(checked ? ['default_permissions'] : [])];
+  const mountOptions = [
+    ...flags.options,
+    ...(options.allowOther ? ['allow_other'] : []),
+    ...(checked ? ['default_permissions'] : []),
+  ];
   const request = { mountPoint, source: options.source, options: mountOptions };
   const fd = root ? await mountAsRoot(request) : await mountAsUser(request);
   const transport = new DeviceTransport(fd, { reader, log });

@@ -21,7 +21,21 @@ const genericFlags = new Map<string, boolean>([
 ]);
 /** What only other programs read (mount -a, systemd), and what is so anyway. */
 const ignored = new Set([
-  'ro', 'rw', 'nosuid', 'nodev', 'defaults', 'auto', 'noauto', 'user', 'nouser', 'users', 'owner', 'group', 'nofail', '_netdev', 'nonempty',
+  'ro',
+  'rw',
+  'nosuid',
+  'nodev',
+  'defaults',
+  'auto',
+  'noauto',
+  'user',
+  'nouser',
+  'users',
+  'owner',
+  'group',
+  'nofail',
+  '_netdev',
+  'nonempty',
 ]);
 const ignoredPrefixes = ['x-', 'X-', 'comment='];
 const trusting = new Set(['suid', 'dev']);

@@ -1,4 +1,4 @@
-/** Checks the directory to mount on. Protocol: FUSE, sections 2.1 and 2.11. */
+/** Checks the directory to mount on. */
 import { opendir, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { MountError, codeOf, messageOf } from '../errors.js';
@@ -47,7 +47,10 @@ function explain(path: string, error: unknown): unknown {
 }
 
 /** The path without links in it, as the mount table will show it. Throws MOUNT_POINT. */
-export async function prepareMountPoint(path: string, options: { nonempty: boolean; log: (line: string) => void }): Promise<string> {
+export async function prepareMountPoint(
+  path: string,
+  options: { nonempty: boolean; log: (line: string) => void },
+): Promise<string> {
   try {
     // The last name is not looked at before the mount table was: what is mounted there may not answer.
     const unseen = join(await realpath(dirname(path)), basename(path));

@@ -1,4 +1,4 @@
-/** Makes the mount and gives the descriptor that serves it. Protocol: FUSE, sections 2.1 and 3. */
+/** Makes the mount and gives the descriptor that serves it. */
 import { closeSync } from 'node:fs';
 import { MountError } from '../errors.js';
 import { receiveDescriptor, socketPair } from '../os/fd-passing.js';
@@ -37,7 +37,10 @@ export async function mountAsUser({ mountPoint, source, options }: MountRequest)
   checkFuseDevice();
   const sockets = socketPair();
   if (sockets === undefined) {
-    throw new MountError('NO_PRIVILEGE', 'mounting as an ordinary user needs the npm package koffi (npm install koffi); or mount as root, or with the driver fuse-native');
+    throw new MountError(
+      'NO_PRIVILEGE',
+      'ordinary users need the npm package koffi to mount (npm install koffi), or mount as root or with fuse-native',
+    );
   }
   const [ours, theirs] = sockets;
   try {

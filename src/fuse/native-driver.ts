@@ -1,4 +1,4 @@
-/** The driver on the npm package fuse-native and libfuse 2. Facts: FUSE, section 4. */
+/** The driver on the npm package fuse-native and libfuse 2. */
 import { createRequire } from 'node:module';
 import { MountError, codeOf, messageOf } from '../errors.js';
 import { findMount } from '../os/mount-table.js';
@@ -38,7 +38,13 @@ function loadLibrary(): NativeLibrary {
 }
 
 function nativeOptions(options: DriverOptions, nonempty: boolean, flags: readonly string[]): NativeOptions {
-  const words = [printableSource(options.source), `subtype=${fileSystemSubtype}`, 'use_ino', ...flags, ...(nonempty ? ['nonempty'] : [])];
+  const words = [
+    printableSource(options.source),
+    `subtype=${fileSystemSubtype}`,
+    'use_ino',
+    ...flags,
+    ...(nonempty ? ['nonempty'] : []),
+  ];
   return {
     fsname: words.join(','),
     attrTimeout: believedSeconds,
@@ -55,7 +61,11 @@ function start(native: NativeMount, mountPoint: string): Promise<void> {
     native.mount((error) => {
       if (error === null) return resolve();
       const hint = isRoot() ? '' : '; ordinary users need fusermount (apt install fuse3)';
-      reject(new MountError('MOUNT_FAILED', `${mountPoint} cannot be mounted: ${error.message}, libfuse has said why${hint}`, { cause: error }));
+      reject(
+        new MountError('MOUNT_FAILED', `${mountPoint} cannot be mounted: ${error.message}, libfuse has said why${hint}`, {
+          cause: error,
+        }),
+      );
     });
   });
 }

@@ -1,4 +1,4 @@
-/** The part of the npm package fuse-native that is used, and what it takes. Facts: FUSE, section 4. */
+/** The part of the npm package fuse-native that is used, and what it takes. */
 import type { Attributes, FileSystemStatistics, Timestamp } from '../vfs/file-system.js';
 import { encodeDevice } from './wire/attributes.js';
 
@@ -83,7 +83,19 @@ export function nativeStat(attributes: Attributes): NativeStat {
   const { mode, uid, gid, size, nlink, ino, blocks } = attributes;
   const rdev = encodeDevice(attributes.rdevMajor, attributes.rdevMinor);
   const { atime, mtime, ctime } = attributes;
-  return { mode, uid, gid, size, nlink, ino, rdev, blocks, atime: milliseconds(atime), mtime: milliseconds(mtime), ctime: milliseconds(ctime) };
+  return {
+    mode,
+    uid,
+    gid,
+    size,
+    nlink,
+    ino,
+    rdev,
+    blocks,
+    atime: milliseconds(atime),
+    mtime: milliseconds(mtime),
+    ctime: milliseconds(ctime),
+  };
 }
 
 const numberMax = 2 ** 32 - 1;

@@ -1,4 +1,4 @@
-/** A file system as the handlers that fuse-native calls. Facts: FUSE, section 4. Nothing is ever thrown into the package. */
+/** A file system as the handlers that fuse-native calls. Nothing is ever thrown into the package. */
 import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:os';
 import { errnoOf } from '../vfs/errno.js';
@@ -49,7 +49,8 @@ export class NativeOperations {
   handlers(): NativeHandlers {
     return {
       getattr: (path, done) => this.#answer(opcode.GETATTR, this.#getattr(path), done),
-      readdir: (path, done) => this.#answer(opcode.READDIR, this.#list(path), (errno, listing) => done(errno, listing?.names, listing?.stats)),
+      readdir: (path, done) =>
+        this.#answer(opcode.READDIR, this.#list(path), (errno, listing) => done(errno, listing?.names, listing?.stats)),
       readlink: (path, done) => this.#answer(opcode.READLINK, this.#readlink(path), done),
       open: (path, _flags, done) => this.#answer(opcode.OPEN, this.#open(path), done),
       read: (_path, handle, target, length, offset, done) =>

@@ -1,6 +1,6 @@
 /**
- * Tells the kernel what is old. Protocol: FUSE, section 1.8. The kernel takes locks for a notification that it may hold until a
- * request is answered; hence each is written off the main thread and one after the other, so that they wait in one thread at most.
+ * Tells the kernel what is old. The kernel takes locks for a notification that it may hold until a request is answered; hence
+ * each is written off the main thread and one after the other, so that they wait in one thread at most.
  */
 import type { Transport } from './transport.js';
 import { invalidateEntryNotification, invalidateInodeNotification } from './wire/notification.js';

@@ -1,6 +1,6 @@
 /**
- * Reads requests with blocking reads in the thread pool. Protocol: FUSE, section 6.2. Slower than epoll and takes two of the four
- * threads of Node's pool for as long as the mount lives: only where epoll does not work.
+ * Reads requests with blocking reads in the thread pool. Slower than epoll and takes two of the four threads of Node's pool for
+ * as long as the mount lives: only where epoll does not work.
  */
 import { read } from 'node:fs';
 import type { Reader, ReaderEvents } from './reader.js';

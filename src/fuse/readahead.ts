@@ -1,4 +1,4 @@
-/** How far the kernel reads ahead on a mount. Protocol: FUSE, section 2.5: only root can raise it, and only after mounting. */
+/** How far the kernel reads ahead on a mount. Only root can raise it, and only after mounting. */
 import { writeFile } from 'node:fs/promises';
 import type { MountTableEntry } from '../os/mount-table.js';
 

@@ -1,4 +1,4 @@
-/** Sends answers. Protocol: FUSE, sections 1.1 and 6.4. What is encoded in the buffer is sent before anything else runs. */
+/** Sends answers. What is encoded in the buffer is sent before anything else runs. */
 import { codeOf, messageOf } from '../errors.js';
 import type { FailureLog } from './failure-log.js';
 import { type Transport, piecesMax } from './transport.js';

@@ -1,4 +1,4 @@
-/** Takes a mount out of the tree. Protocol: FUSE, section 2.11: none of these commands sends a request to the daemon. */
+/** Takes a mount out of the tree. None of these commands sends a request to the daemon. */
 import { MountError } from '../errors.js';
 import { runCommand } from './command.js';
 

@@ -1,5 +1,5 @@
 /**
- * Descriptors that another process passes through a socket (SCM_RIGHTS), which Node cannot take. Protocol: FUSE, section 3.
+ * Descriptors that another process passes through a socket (SCM_RIGHTS), which Node cannot take.
  * Needs koffi, and 64 bits.
  */
 import { MountError } from '../errors.js';

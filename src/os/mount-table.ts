@@ -16,7 +16,9 @@ const fieldsBeforeOptional = 6;
 
 function unescape(field: string): string {
   if (!field.includes('\\')) return field;
-  const bytes = Buffer.from(field).toString('latin1').replace(escapePattern, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+  const bytes = Buffer.from(field)
+    .toString('latin1')
+    .replace(escapePattern, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
   return Buffer.from(bytes, 'latin1').toString();
 }
 
@@ -26,7 +28,8 @@ function parseLine(line: string): MountTableEntry | undefined {
   const [, , device = '', , mountPoint, mountOptions = ''] = fields;
   const [type, source, superOptions = ''] = separator < 0 ? [] : fields.slice(separator + 1);
   const [major, minor] = device.split(':').map(Number);
-  if (mountPoint === undefined || type === undefined || source === undefined || major === undefined || minor === undefined) return undefined;
+  if (mountPoint === undefined || type === undefined || source === undefined || major === undefined || minor === undefined)
+    return undefined;
   return {
     mountPoint: unescape(mountPoint),
     type: unescape(type),

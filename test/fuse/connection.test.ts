@@ -56,21 +56,46 @@ describe('handshake', () => {
     const transport = new FakeTransport();
     const connection = new Connection(new MemoryFileSystem(), transport, { posixAcl: false, log: () => expect.unreachable() });
     connection.start();
-    const { error, payload } = transport.replyTo(transport.request(opcode.INIT, initPayload(length, { minor: length === 16 ? 35 : 60 })));
+    const { error, payload } = transport.replyTo(
+      transport.request(opcode.INIT, initPayload(length, { minor: length === 16 ? 35 : 60 })),
+    );
     await connection.ready;
     expect(error).toBe(0);
     expect(payload.length).toBe(64);
     expect([payload.readUInt32LE(0), payload.readUInt32LE(4)]).toEqual([7, length === 16 ? 35 : 45]);
     const flags = payload.readUInt32LE(12);
-    for (const [bit, wanted] of [[0, true], [5, true], [13, true], [14, false], [16, false], [18, true], [20, false], [21, true], [22, true], [23, true], [25, true], [30, true]] as const) {
+    for (const [bit, wanted] of [
+      [0, true],
+      [5, true],
+      [13, true],
+      [14, false],
+      [16, false],
+      [18, true],
+      [20, false],
+      [21, true],
+      [22, true],
+      [23, true],
+      [25, true],
+      [30, true],
+    ] as const) {
       expect((flags & (1 << bit)) !== 0, `bit ${bit}`).toBe(wanted);
     }
-    expect([payload.readUInt16LE(16), payload.readUInt16LE(18), payload.readUInt32LE(20), payload.readUInt32LE(24), payload.readUInt16LE(28)]).toEqual([64, 48, 61440, 1, 256]);
+    expect([
+      payload.readUInt16LE(16),
+      payload.readUInt16LE(18),
+      payload.readUInt32LE(20),
+      payload.readUInt32LE(24),
+      payload.readUInt16LE(28),
+    ]).toEqual([64, 48, 61440, 1, 256]);
     expect(payload.subarray(32).equals(Buffer.alloc(32))).toBe(true);
   });
 
   test('only what the kernel offered, and ACLs when it checks permissions', () => {
-    for (const [flags, posixAcl, expected] of [[0, true, 0], [1 << 20, true, 1 << 20], [1 << 20, false, 0]] as const) {
+    for (const [flags, posixAcl, expected] of [
+      [0, true, 0],
+      [1 << 20, true, 1 << 20],
+      [1 << 20, false, 0],
+    ] as const) {
       const transport = new FakeTransport();
       new Connection(new MemoryFileSystem(), transport, { posixAcl, log: () => undefined }).start();
       const { payload } = transport.replyTo(transport.request(opcode.INIT, initPayload(64, { flags })));
@@ -91,12 +116,18 @@ describe('handshake', () => {
     await connection.ready;
   });
 
-  test.each([[7, 30], [6, 50]])('%d.%d is refused', async (major, minor) => {
+  test.each([
+    [7, 30],
+    [6, 50],
+  ])('%d.%d is refused', async (major, minor) => {
     const transport = new FakeTransport();
     const connection = new Connection(new MemoryFileSystem(), transport, { posixAcl: false, log: () => undefined });
     connection.start();
     expect(transport.replyTo(transport.request(opcode.INIT, initPayload(64, { major, minor }))).error).toBeLessThan(0);
-    await expect(connection.ready).rejects.toMatchObject({ code: 'NO_FUSE', message: expect.stringContaining(`${major}.${minor}`) as string });
+    await expect(connection.ready).rejects.toMatchObject({
+      code: 'NO_FUSE',
+      message: expect.stringContaining(`${major}.${minor}`) as string,
+    });
   });
 });
 
@@ -104,7 +135,8 @@ describe('requests', () => {
   test('sizes of fixed replies', () => {
     const { transport, fileSystem } = started();
     const file = fileSystem.file(1, 'file', 'content');
-    const size = (number: number, payload?: Buffer, node?: number): number => transport.replyTo(transport.request(number, payload, node)).payload.length;
+    const size = (number: number, payload?: Buffer, node?: number): number =>
+      transport.replyTo(transport.request(number, payload, node)).payload.length;
     expect(size(opcode.LOOKUP, text('file'))).toBe(128);
     expect(size(opcode.GETATTR, Buffer.alloc(16), file)).toBe(104);
     expect(size(opcode.OPEN, openPayload, file)).toBe(16);
@@ -122,7 +154,8 @@ describe('requests', () => {
     const { transport, fileSystem } = started();
     const file = fileSystem.file(1, 'file', 'content', { xattrs: { 'user.x': Buffer.from('12345') } });
     const handle = openFile(transport, file);
-    const error = (number: number, payload?: Buffer, node?: number): number => -transport.replyTo(transport.request(number, payload, node)).error;
+    const error = (number: number, payload?: Buffer, node?: number): number =>
+      -transport.replyTo(transport.request(number, payload, node)).error;
     expect(error(opcode.LOOKUP, text('absent'))).toBe(ENOENT);
     expect(error(opcode.LOOKUP, Buffer.from('no end'))).toBe(EINVAL);
     expect(error(opcode.LOOKUP, Buffer.from('\0\0'))).toBe(EINVAL);
@@ -149,12 +182,41 @@ describe('requests', () => {
     expect(transport.replyTo(transport.request(opcode.READ, huge, file))).toMatchObject({ error: 0, payload: Buffer.alloc(0) });
   });
 
-  test.each(['SETATTR', 'SYMLINK', 'MKNOD', 'MKDIR', 'UNLINK', 'RMDIR', 'RENAME', 'RENAME2', 'LINK', 'WRITE', 'SETXATTR', 'REMOVEXATTR', 'CREATE', 'TMPFILE', 'FALLOCATE', 'COPY_FILE_RANGE', 'COPY_FILE_RANGE_64'] as const)('%s is EROFS', (name) => {
+  test.each([
+    'SETATTR',
+    'SYMLINK',
+    'MKNOD',
+    'MKDIR',
+    'UNLINK',
+    'RMDIR',
+    'RENAME',
+    'RENAME2',
+    'LINK',
+    'WRITE',
+    'SETXATTR',
+    'REMOVEXATTR',
+    'CREATE',
+    'TMPFILE',
+    'FALLOCATE',
+    'COPY_FILE_RANGE',
+    'COPY_FILE_RANGE_64',
+  ] as const)('%s is EROFS', (name) => {
     const { transport } = started();
     expect(transport.replyTo(transport.request(opcode[name], Buffer.alloc(64))).error).toBe(-EROFS);
   });
 
-  test.each([['FLUSH', 25], ['FSYNC', 20], ['FSYNCDIR', 30], ['ACCESS', 34], ['STATX', 52], ['POLL', 40], ['BMAP', 37], ['SYNCFS', 50], ['unknown', 63], ['unknown', 4096]])('%s (%d) is ENOSYS', (_, number) => {
+  test.each([
+    ['FLUSH', 25],
+    ['FSYNC', 20],
+    ['FSYNCDIR', 30],
+    ['ACCESS', 34],
+    ['STATX', 52],
+    ['POLL', 40],
+    ['BMAP', 37],
+    ['SYNCFS', 50],
+    ['unknown', 63],
+    ['unknown', 4096],
+  ])('%s (%d) is ENOSYS', (_, number) => {
     const { transport, logged } = started();
     expect(transport.replyTo(transport.request(number, Buffer.alloc(64))).error).toBe(-ENOSYS);
     expect(logged).toEqual([]);
@@ -180,11 +242,16 @@ describe('requests', () => {
     const { transport, fileSystem } = started();
     fileSystem.file(1, 'file', 'content');
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 60 }), fc.uint8Array({ maxLength: 200 }), fc.integer({ min: 0, max: 4 }), (number, bytes, node) => {
-        transport.replies.length = 0;
-        transport.raw(number, Buffer.from(bytes), { unique: 1_000_000n, node });
-        expect(transport.replies.length).toBeLessThanOrEqual(1);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 60 }),
+        fc.uint8Array({ maxLength: 200 }),
+        fc.integer({ min: 0, max: 4 }),
+        (number, bytes, node) => {
+          transport.replies.length = 0;
+          transport.raw(number, Buffer.from(bytes), { unique: 1_000_000n, node });
+          expect(transport.replies.length).toBeLessThanOrEqual(1);
+        },
+      ),
       { seed: Date.now() & 0x7fffffff, numRuns: 2000 },
     );
   });
@@ -197,7 +264,9 @@ describe('requests', () => {
     expect(Number(attributes.readBigUInt64LE(16))).toBe(50);
     const entry = transport.replyTo(transport.request(opcode.LOOKUP, text('one'), 1)).payload;
     expect([Number(entry.readBigUInt64LE(0)), Number(entry.readBigUInt64LE(40))]).toEqual([50, 1]);
-    expect(Number(transport.replyTo(transport.request(opcode.GETATTR, Buffer.alloc(16), 50)).payload.readBigUInt64LE(16))).toBe(1);
+    expect(Number(transport.replyTo(transport.request(opcode.GETATTR, Buffer.alloc(16), 50)).payload.readBigUInt64LE(16))).toBe(
+      1,
+    );
   });
 });
 
@@ -258,7 +327,16 @@ describe('promises', () => {
     fileSystem.before = () => undefined;
     const handle = openFile(transport, ino);
     const shared = Buffer.from('first');
-    const file = { ...(fileSystem.open(ino) as OpenFile), read: () => new Promise((resolve) => setTimeout(() => { resolve([shared]); setImmediate(() => shared.fill('x')); }, 1)) };
+    const file = {
+      ...(fileSystem.open(ino) as OpenFile),
+      read: () =>
+        new Promise((resolve) =>
+          setTimeout(() => {
+            resolve([shared]);
+            setImmediate(() => shared.fill('x'));
+          }, 1),
+        ),
+    };
     fileSystem.open = () => file as unknown as OpenFile;
     const other = openFile(transport, ino);
     expect(other).not.toBe(handle);
@@ -337,7 +415,10 @@ describe('the end', () => {
     for (const code of ['ECONNABORTED', 'EIO', 'EINVAL']) {
       const { transport, connection } = started();
       transport.end(code);
-      await expect(connection.ended).rejects.toMatchObject({ code: 'MOUNT_FAILED', message: expect.stringContaining(code) as string });
+      await expect(connection.ended).rejects.toMatchObject({
+        code: 'MOUNT_FAILED',
+        message: expect.stringContaining(code) as string,
+      });
     }
   });
 
@@ -353,9 +434,16 @@ describe('the end', () => {
     const { transport, connection, fileSystem } = started();
     const ino = fileSystem.file(1, 'file', '');
     const file = fileSystem.open(ino) as OpenFile;
-    fileSystem.open = () => ({ ...file, close: () => { throw new TypeError('a fault'); } });
+    fileSystem.open = () => ({
+      ...file,
+      close: () => {
+        throw new TypeError('a fault');
+      },
+    });
     const handle = openFile(transport, ino);
-    expect(transport.replyTo(transport.request(opcode.RELEASE, Buffer.concat([integers([64, handle]), Buffer.alloc(16)]), ino)).error).toBe(-EIO);
+    expect(
+      transport.replyTo(transport.request(opcode.RELEASE, Buffer.concat([integers([64, handle]), Buffer.alloc(16)]), ino)).error,
+    ).toBe(-EIO);
     openFile(transport, ino);
     transport.end('ENODEV');
     await connection.ended;
@@ -370,15 +458,26 @@ describe('reading', () => {
     const expected = Buffer.concat([...(file.read(0, 5000) as Uint8Array[])]);
     fileSystem.open = () => ({ ...file, read: () => Array.from({ length: 5000 }, (_, i) => expected.subarray(i, i + 1)) });
     const handle = openFile(transport, ino);
-    expect(transport.replyTo(transport.request(opcode.READ, readPayload(handle, 0, 5000), ino)).payload.equals(expected)).toBe(true);
+    expect(transport.replyTo(transport.request(opcode.READ, readPayload(handle, 0, 5000), ino)).payload.equals(expected)).toBe(
+      true,
+    );
     expect(transport.replyTo(transport.request(opcode.READ, readPayload(handle, 0, 4999), ino)).error).toBe(-EIO);
   });
 
   test('caching of files and directories', () => {
     const { transport, fileSystem } = started();
-    const flags = (number: number, ino: number): number => transport.replyTo(transport.request(number, openPayload, ino)).payload.readUInt32LE(8);
-    expect((['immutable', 'changing', 'unsized'] as const).map((caching) => flags(opcode.OPEN, fileSystem.file(1, caching, '', { caching })))).toEqual([2, 0, 1]);
-    expect((['immutable', 'changing'] as const).map((caching) => flags(opcode.OPENDIR, fileSystem.directory(1, `d-${caching}`, { caching })))).toEqual([10, 0]);
+    const flags = (number: number, ino: number): number =>
+      transport.replyTo(transport.request(number, openPayload, ino)).payload.readUInt32LE(8);
+    expect(
+      (['immutable', 'changing', 'unsized'] as const).map((caching) =>
+        flags(opcode.OPEN, fileSystem.file(1, caching, '', { caching })),
+      ),
+    ).toEqual([2, 0, 1]);
+    expect(
+      (['immutable', 'changing'] as const).map((caching) =>
+        flags(opcode.OPENDIR, fileSystem.directory(1, `d-${caching}`, { caching })),
+      ),
+    ).toEqual([10, 0]);
   });
 });
 
@@ -392,7 +491,7 @@ interface Listed {
 
 function parseListing(payload: Buffer, plus: boolean): Listed[] {
   const listed: Listed[] = [];
-  for (let at = 0; at < payload.length; ) {
+  for (let at = 0; at < payload.length;) {
     const node = plus ? Number(payload.readBigUInt64LE(at)) : 0;
     if (plus) at += 128;
     const length = payload.readUInt32LE(at + 16);
@@ -408,13 +507,18 @@ function parseListing(payload: Buffer, plus: boolean): Listed[] {
   return listed;
 }
 
-describe.each([['READDIR', false], ['READDIRPLUS', true]] as const)('%s', (name, plus) => {
+describe.each([
+  ['READDIR', false],
+  ['READDIRPLUS', true],
+] as const)('%s', (name, plus) => {
   test('every entry once, with any size of reply, going on from any entry', () => {
     const { transport, fileSystem } = started();
     const directory = fileSystem.directory(1, 'directory');
     const names = Array.from({ length: 500 }, (_, i) => `${i}`.padEnd((i * 7) % 256 || 1, 'x').slice(0, 255));
     for (const [i, entry] of names.entries()) fileSystem.file(directory, `${i}-${entry}`.slice(0, 255), '');
-    const handle = Number(transport.replyTo(transport.request(opcode.OPENDIR, openPayload, directory)).payload.readBigUInt64LE(0));
+    const handle = Number(
+      transport.replyTo(transport.request(opcode.OPENDIR, openPayload, directory)).payload.readBigUInt64LE(0),
+    );
     const read = (cookie: number, size: number): Listed[] => {
       const { error, payload } = transport.replyTo(transport.request(opcode[name], readPayload(handle, cookie, size), directory));
       expect(error).toBe(0);
@@ -427,7 +531,10 @@ describe.each([['READDIR', false], ['READDIRPLUS', true]] as const)('%s', (name,
       expect(all.map((entry) => entry.name)).toEqual(['.', '..', ...names.map((entry, i) => `${i}-${entry}`.slice(0, 255))]);
       expect(new Set(all.map(({ cookie }) => cookie)).size).toBe(all.length);
       expect(all.every(({ cookie }) => cookie > 0)).toBe(true);
-      expect(all.slice(0, 2).map(({ ino, type, node }) => [ino, type, node])).toEqual([[directory, 4, 0], [directory, 4, 0]]);
+      expect(all.slice(0, 2).map(({ ino, type, node }) => [ino, type, node])).toEqual([
+        [directory, 4, 0],
+        [directory, 4, 0],
+      ]);
       expect(all.slice(2).every(({ ino, node, type }) => type === 8 && node === (plus ? ino : 0))).toBe(true);
       const middle = all[250];
       expect(read(middle?.cookie ?? 0, 4096)[0]).toEqual(all[251]);
@@ -477,7 +584,10 @@ describe('notifications', () => {
     expect(transport.notifications).toEqual([]);
     await settled();
     await settled();
-    expect(transport.notifications.map(({ unique, error }) => [unique, error])).toEqual([[0n, 3], [0n, 2]]);
+    expect(transport.notifications.map(({ unique, error }) => [unique, error])).toEqual([
+      [0n, 3],
+      [0n, 2],
+    ]);
     const [entry, inode] = transport.notifications.map(({ payload }) => payload);
     expect(entry).toEqual(Buffer.concat([integers([64, 1], [32, 4], [32, 0]), text('name')]));
     expect(inode).toEqual(integers([64, 77], [64, 0], [64, 0]));

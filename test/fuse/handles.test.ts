@@ -26,7 +26,11 @@ test('each is closed once', () => {
 test('all are closed although some throw', () => {
   const closed: string[] = [];
   const handles = new Handles();
-  handles.set(1, { close: () => { throw new Error('a fault'); } });
+  handles.set(1, {
+    close: () => {
+      throw new Error('a fault');
+    },
+  });
   handles.set(2, closable(closed, 'b'));
   const errors: unknown[] = [];
   handles.closeAll((error) => errors.push(error));

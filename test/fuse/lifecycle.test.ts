@@ -1,4 +1,4 @@
-/** How mounts begin, are interrupted, and end: in order, busy, killed, aborted, left dead. Facts: FUSE, sections 2.9 to 2.13. */
+/** How mounts begin, are interrupted, and end: in order, busy, killed, aborted, left dead. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
@@ -46,12 +46,21 @@ function mountPoint(uid?: number): string {
 }
 
 function run(program: string, args: string[], user: { uid?: number; gid?: number } = {}): string {
-  return execFileSync(program, args, { ...user, cwd: '/', timeout: 30_000, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, LC_ALL: 'C' } }).toString();
+  return execFileSync(program, args, {
+    ...user,
+    cwd: '/',
+    timeout: 30_000,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, LC_ALL: 'C' },
+  }).toString();
 }
 
 /** A process that has `path` open and reads on when it is told to. */
 async function holder(path: string): Promise<ChildProcess> {
-  const child = spawn('/bin/sh', ['-c', 'exec 3< "$1"; echo open; read -r line; cat <&3', 'sh', path], { cwd: '/', stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn('/bin/sh', ['-c', 'exec 3< "$1"; echo open; read -r line; cat <&3', 'sh', path], {
+    cwd: '/',
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   holders.push(child);
   await once(child.stdout, 'data');
   return child;
@@ -72,139 +81,162 @@ afterEach(async () => {
 
 const drivers = ['epoll', 'pumps', 'fuse-native'] as const;
 
-drivers.forEach((driver) => describe.skipIf(!isPossible({ driver }))(driver, () => {
-  test('unmounts when told to, and the process ends', async () => {
-    const mounted = await mount({ driver });
-    expect(readFileSync(join(mounted.mountPoint, 'hello'), 'utf8')).toBe('Hello world\n');
-    await mounted.ask('unmount', {}, 'unmounted');
-    expect(isInMountTable(mounted.mountPoint)).toBe(false);
-    expect(await mounted.exited).toBe(0);
-    expect(mounted.messages.map(({ event }) => event)).toEqual(['ended']);
-  });
+drivers.forEach((driver) =>
+  describe.skipIf(!isPossible({ driver }))(driver, () => {
+    test('unmounts when told to, and the process ends', async () => {
+      const mounted = await mount({ driver });
+      expect(readFileSync(join(mounted.mountPoint, 'hello'), 'utf8')).toBe('Hello world\n');
+      await mounted.ask('unmount', {}, 'unmounted');
+      expect(isInMountTable(mounted.mountPoint)).toBe(false);
+      expect(await mounted.exited).toBe(0);
+      expect(mounted.messages.map(({ event }) => event)).toEqual(['ended']);
+    });
 
-  test('SIGTERM', async () => {
-    const mounted = await mount({ driver });
-    mounted.child.kill('SIGTERM');
-    expect(await mounted.exited).toBe(0);
-    expect(isInMountTable(mounted.mountPoint)).toBe(false);
-  });
+    test('SIGTERM', async () => {
+      const mounted = await mount({ driver });
+      mounted.child.kill('SIGTERM');
+      expect(await mounted.exited).toBe(0);
+      expect(isInMountTable(mounted.mountPoint)).toBe(false);
+    });
 
-  test('notices an umount from outside, plain and lazy', async () => {
-    const first = await mount({ driver });
-    run('umount', [first.mountPoint]);
-    expect(await first.exited).toBe(0);
-    const second = await mount({ driver });
-    const reader = await holder(join(second.mountPoint, 'hello'));
-    run('umount', ['-l', second.mountPoint]);
-    await new Promise((resolve) => setTimeout(resolve, 1200));
-    expect(second.child.exitCode).toBe(null);
-    reader.stdin?.end('go on\n');
-    const [text] = (await once(reader.stdout ?? expect.unreachable(), 'data')) as [Buffer];
-    expect(text.toString()).toBe('Hello world\n');
-    expect(await second.exited).toBe(0);
-  });
+    test('notices an umount from outside, plain and lazy', async () => {
+      const first = await mount({ driver });
+      run('umount', [first.mountPoint]);
+      expect(await first.exited).toBe(0);
+      const second = await mount({ driver });
+      const reader = await holder(join(second.mountPoint, 'hello'));
+      run('umount', ['-l', second.mountPoint]);
+      await new Promise((resolve) => setTimeout(resolve, 1200));
+      expect(second.child.exitCode).toBe(null);
+      reader.stdin?.end('go on\n');
+      const [text] = (await once(reader.stdout ?? expect.unreachable(), 'data')) as [Buffer];
+      expect(text.toString()).toBe('Hello world\n');
+      expect(await second.exited).toBe(0);
+    });
 
-  test('busy: refused, said by whom, then lazily, and open files go on', async () => {
-    const mounted = await mount({ driver });
-    const reader = await holder(join(mounted.mountPoint, 'big'));
-    const { event, error } = await mounted.ask('unmount', {}, 'unmounted', 'not unmounted');
-    expect([event, error?.code]).toEqual(['not unmounted', 'BUSY']);
-    expect(isInMountTable(mounted.mountPoint)).toBe(true);
-    const found = await pathHolders(mounted.mountPoint);
-    expect(found).toContainEqual({ pid: reader.pid, command: 'sh', what: `file ${mounted.mountPoint}/big` });
-    await mounted.ask('unmount', { lazy: true }, 'unmounted');
-    expect(isInMountTable(mounted.mountPoint)).toBe(false);
-    let bytes = 0;
-    reader.stdout?.on('data', (chunk: Buffer) => (bytes += chunk.length));
-    reader.stdin?.end('go on\n');
-    await once(reader, 'close');
-    expect(bytes).toBe(bigBytes);
-    expect(await mounted.exited).toBe(0);
-  });
+    test('busy: refused, said by whom, then lazily, and open files go on', async () => {
+      const mounted = await mount({ driver });
+      const reader = await holder(join(mounted.mountPoint, 'big'));
+      const { event, error } = await mounted.ask('unmount', {}, 'unmounted', 'not unmounted');
+      expect([event, error?.code]).toEqual(['not unmounted', 'BUSY']);
+      expect(isInMountTable(mounted.mountPoint)).toBe(true);
+      const found = await pathHolders(mounted.mountPoint);
+      expect(found).toContainEqual({ pid: reader.pid, command: 'sh', what: `file ${mounted.mountPoint}/big` });
+      await mounted.ask('unmount', { lazy: true }, 'unmounted');
+      expect(isInMountTable(mounted.mountPoint)).toBe(false);
+      let bytes = 0;
+      reader.stdout?.on('data', (chunk: Buffer) => (bytes += chunk.length));
+      reader.stdin?.end('go on\n');
+      await once(reader, 'close');
+      expect(bytes).toBe(bigBytes);
+      expect(await mounted.exited).toBe(0);
+    });
 
-  test('SIGKILL leaves no mount behind, idle or with a file open', async () => {
-    const idle = await mount({ driver });
-    idle.child.kill('SIGKILL');
-    await isGone(idle.mountPoint);
-    const busy = await mount({ driver });
-    const reader = await holder(join(busy.mountPoint, 'big'));
-    busy.child.kill('SIGKILL');
-    await isGone(busy.mountPoint);
-    reader.stdin?.end('go on\n');
-    await once(reader, 'close');
-  });
+    test('SIGKILL leaves no mount behind, idle or with a file open', async () => {
+      const idle = await mount({ driver });
+      idle.child.kill('SIGKILL');
+      await isGone(idle.mountPoint);
+      const busy = await mount({ driver });
+      const reader = await holder(join(busy.mountPoint, 'big'));
+      busy.child.kill('SIGKILL');
+      await isGone(busy.mountPoint);
+      reader.stdin?.end('go on\n');
+      await once(reader, 'close');
+    });
 
-  test('a crash in the middle of a request', async () => {
-    const mounted = await mount({ driver });
-    await mounted.ask('break', { how: 'crash' }, 'done');
-    expect(() => run('cat', [join(mounted.mountPoint, 'cached')])).toThrow();
-    expect(await mounted.exited).toBe('SIGKILL');
-    await isGone(mounted.mountPoint);
-  });
+    test('a crash in the middle of a request', async () => {
+      const mounted = await mount({ driver });
+      await mounted.ask('break', { how: 'crash' }, 'done');
+      expect(() => run('cat', [join(mounted.mountPoint, 'cached')])).toThrow();
+      expect(await mounted.exited).toBe('SIGKILL');
+      await isGone(mounted.mountPoint);
+    });
 
-  test('the watcher ends with an orderly unmount and touches no later mount', async () => {
-    const point = mountPoint();
-    const first = await mountEverything({ driver, mountPoint: point });
-    first.child.kill('SIGTERM');
-    expect(await first.exited).toBe(0);
-    await expect.poll(() => watchersOf(point)).toEqual([]);
-    const second = await mountEverything({ driver, mountPoint: point });
-    expect(watchersOf(point)).toHaveLength(1);
-    expect(run('cat', [join(point, 'hello')])).toBe('Hello world\n');
-    second.child.kill('SIGTERM');
-    expect(await second.exited).toBe(0);
-  });
+    test('the watcher ends with an orderly unmount and touches no later mount', async () => {
+      const point = mountPoint();
+      const first = await mountEverything({ driver, mountPoint: point });
+      first.child.kill('SIGTERM');
+      expect(await first.exited).toBe(0);
+      await expect.poll(() => watchersOf(point)).toEqual([]);
+      const second = await mountEverything({ driver, mountPoint: point });
+      expect(watchersOf(point)).toHaveLength(1);
+      expect(run('cat', [join(point, 'hello')])).toBe('Hello world\n');
+      second.child.kill('SIGTERM');
+      expect(await second.exited).toBe(0);
+    });
 
-  test('mount points that cannot be used', async () => {
-    const point = mountPoint();
-    const nothing = await failure({ driver, mountPoint: join(point, 'nothing') });
-    expect(nothing).toEqual({ code: 'MOUNT_POINT', message: `MountError: mount point ${point}/nothing does not exist; create it with mkdir first` });
-    writeFileSync(join(point, 'file'), '');
-    expect(await failure({ driver, mountPoint: join(point, 'file') })).toMatchObject({ code: 'MOUNT_POINT', message: expect.stringContaining('is not a directory') as string });
-    expect(await failure({ driver, mountPoint: join(point, 'file', 'below') })).toMatchObject({ code: 'MOUNT_POINT' });
-    expect(await failure({ driver, mountPoint: point })).toMatchObject({ code: 'MOUNT_POINT', message: expect.stringContaining('is not empty') as string });
-    expect(await failure({ driver, mountPoint: point, flags: ['noexec', 'wrong=1'] })).toMatchObject({ code: 'MOUNT_FAILED', message: expect.stringContaining("'wrong=1'") as string });
-    const over = await mountEverything({ driver, mountPoint: point, flags: ['nonempty', 'noexec', 'x-systemd.automount', 'dev'] });
-    const line = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').find((text) => text.includes(` ${point} `));
-    expect(line).toMatch(/ ro,nosuid,noexec/);
-    expect(await failure({ driver, mountPoint: point })).toMatchObject({ code: 'MOUNT_POINT', message: expect.stringContaining('is mounted here already') as string });
-    over.child.kill('SIGTERM');
-    expect(await over.exited).toBe(0);
-  });
+    test('mount points that cannot be used', async () => {
+      const point = mountPoint();
+      const nothing = await failure({ driver, mountPoint: join(point, 'nothing') });
+      expect(nothing).toEqual({
+        code: 'MOUNT_POINT',
+        message: `MountError: mount point ${point}/nothing does not exist; create it with mkdir first`,
+      });
+      writeFileSync(join(point, 'file'), '');
+      expect(await failure({ driver, mountPoint: join(point, 'file') })).toMatchObject({
+        code: 'MOUNT_POINT',
+        message: expect.stringContaining('is not a directory') as string,
+      });
+      expect(await failure({ driver, mountPoint: join(point, 'file', 'below') })).toMatchObject({ code: 'MOUNT_POINT' });
+      expect(await failure({ driver, mountPoint: point })).toMatchObject({
+        code: 'MOUNT_POINT',
+        message: expect.stringContaining('is not empty') as string,
+      });
+      expect(await failure({ driver, mountPoint: point, flags: ['noexec', 'wrong=1'] })).toMatchObject({
+        code: 'MOUNT_FAILED',
+        message: expect.stringContaining("'wrong=1'") as string,
+      });
+      const over = await mountEverything({
+        driver,
+        mountPoint: point,
+        flags: ['nonempty', 'noexec', 'x-systemd.automount', 'dev'],
+      });
+      const line = readFileSync('/proc/self/mountinfo', 'utf8')
+        .split('\n')
+        .find((text) => text.includes(` ${point} `));
+      expect(line).toMatch(/ ro,nosuid,noexec/);
+      expect(await failure({ driver, mountPoint: point })).toMatchObject({
+        code: 'MOUNT_POINT',
+        message: expect.stringContaining('is mounted here already') as string,
+      });
+      over.child.kill('SIGTERM');
+      expect(await over.exited).toBe(0);
+    });
 
-  test('the daemon may look at its own mount, if it does not wait for it', async () => {
-    const mounted = await mount({ driver });
-    expect((await mounted.ask('look', {}, 'looked')).line).toBe('12');
-  });
+    test('the daemon may look at its own mount, if it does not wait for it', async () => {
+      const mounted = await mount({ driver });
+      expect((await mounted.ask('look', {}, 'looked')).line).toBe('12');
+    });
 
-  test('a mount point of odd characters', async () => {
-    const point = join(mountPoint(), 'with space, comma \\ and \u00fc\n$(x)');
-    mkdirSync(point);
-    const mounted = await mountEverything({ driver, mountPoint: point });
-    expect(run('cat', [join(point, 'hello')])).toBe('Hello world\n');
-    await mounted.ask('unmount', {}, 'unmounted');
-    expect(await mounted.exited).toBe(0);
-    expect(readdirSync(point)).toEqual([]);
-  });
+    test('a mount point of odd characters', async () => {
+      const point = join(mountPoint(), 'with space, comma \\ and \u00fc\n$(x)');
+      mkdirSync(point);
+      const mounted = await mountEverything({ driver, mountPoint: point });
+      expect(run('cat', [join(point, 'hello')])).toBe('Hello world\n');
+      await mounted.ask('unmount', {}, 'unmounted');
+      expect(await mounted.exited).toBe(0);
+      expect(readdirSync(point)).toEqual([]);
+    });
 
-  test('a dead mount of ours is cleared away first', async () => {
-    const point = mountPoint();
-    for (let i = 0; i < 2; i += 1) {
-      const dead = await mountEverything({ driver, mountPoint: point });
-      run('ls', [point]);
-      for (const watcher of watchersOf(point)) process.kill(watcher, 'SIGKILL');
-      dead.child.kill('SIGKILL');
-      await dead.exited;
-      expect(() => readdirSync(point)).toThrow(/ENOTCONN|not connected/);
-    }
-    const alive = await mountEverything({ driver, mountPoint: point });
-    expect(await alive.message('log')).toMatchObject({ line: expect.stringContaining('a daemon that is gone') as string });
-    expect(run('cat', [join(point, 'hello')])).toBe('Hello world\n');
-    alive.child.kill('SIGTERM');
-    expect(await alive.exited).toBe(0);
-    expect(isInMountTable(point)).toBe(false);
-  });
-}));
+    test('a dead mount of ours is cleared away first', async () => {
+      const point = mountPoint();
+      for (let i = 0; i < 2; i += 1) {
+        const dead = await mountEverything({ driver, mountPoint: point });
+        run('ls', [point]);
+        for (const watcher of watchersOf(point)) process.kill(watcher, 'SIGKILL');
+        dead.child.kill('SIGKILL');
+        await dead.exited;
+        expect(() => readdirSync(point)).toThrow(/ENOTCONN|not connected/);
+      }
+      const alive = await mountEverything({ driver, mountPoint: point });
+      expect(await alive.message('log')).toMatchObject({ line: expect.stringContaining('a daemon that is gone') as string });
+      expect(run('cat', [join(point, 'hello')])).toBe('Hello world\n');
+      alive.child.kill('SIGTERM');
+      expect(await alive.exited).toBe(0);
+      expect(isInMountTable(point)).toBe(false);
+    });
+  }),
+);
 
 /** Process numbers of the watchers of a mount point. */
 function watchersOf(path: string): number[] {
@@ -232,13 +264,17 @@ describe.skipIf(!isPossible({ driver: 'epoll' }))('kernel driver', () => {
 
   test('reads ahead further than the kernel would', async () => {
     const { mountPoint: point } = await mount({ driver: 'epoll' });
-    const device = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').find((text) => text.includes(` ${point} `))?.split(' ')[2];
+    const device = readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .find((text) => text.includes(` ${point} `))
+      ?.split(' ')[2];
     expect(readFileSync(`/sys/class/bdi/${device}/read_ahead_kb`, 'utf8').trim()).toBe('4096');
   });
 
   /** What is past the page cache is waited for by the reader itself, who can be interrupted; SIGUSR1 is handled. */
   const slowReader = (mounted: MountedEverything): ChildProcess => {
-    const script = '$SIG{USR1} = sub {}; open(my $f, "<", $ARGV[0]) or die $!; my $n = sysread($f, my $text, 100); print defined($n) ? $text : $!';
+    const script =
+      '$SIG{USR1} = sub {}; open(my $f, "<", $ARGV[0]); my $n = sysread($f, my $text, 100); print defined($n) ? $text : $!';
     const child = spawn('perl', ['-e', script, join(mounted.mountPoint, 'slow-report')], { cwd: '/' });
     holders.push(child);
     return child;
@@ -253,7 +289,8 @@ describe.skipIf(!isPossible({ driver: 'epoll' }))('kernel driver', () => {
     ['SIGKILL', 'direct'],
   ] as const)('%s ends a slow read: %s', async (signal, way) => {
     const mounted = await mount({ driver: 'epoll' });
-    const reader = way === 'direct' ? slowReader(mounted) : spawn('cat', [join(mounted.mountPoint, 'slow')], { cwd: '/', stdio: 'ignore' });
+    const reader =
+      way === 'direct' ? slowReader(mounted) : spawn('cat', [join(mounted.mountPoint, 'slow')], { cwd: '/', stdio: 'ignore' });
     await mounted.message('slow');
     await pause(100);
     const start = Date.now();
@@ -335,7 +372,9 @@ describe.skipIf(!isPossible({ driver: 'epoll' }))('kernel driver', () => {
       `import net from 'node:net';
        const { read } = net.Socket.prototype;
        const file = ['epoll', 'reader'].join('-');
-       net.Socket.prototype.read = function (length) { return new Error().stack.includes(file) ? null : read.call(this, length); };`,
+       net.Socket.prototype.read = function (length) {
+         return new Error().stack.includes(file) ? null : read.call(this, length);
+       };`,
     ],
     ['is not as expected', "import net from 'node:net'; net.Socket.prototype.connect = function () { return this; };"],
   ])('falls back to pumps where epoll %s', async (_, preload) => {
@@ -349,7 +388,10 @@ describe.skipIf(!isPossible({ driver: 'epoll' }))('kernel driver', () => {
 
   test('abort in sysfs breaks the connection, and nothing is left', async () => {
     const mounted = await mount({ driver: 'epoll' });
-    const device = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').find((text) => text.includes(` ${mounted.mountPoint} `))?.split(' ')[2];
+    const device = readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .find((text) => text.includes(` ${mounted.mountPoint} `))
+      ?.split(' ')[2];
     const minor = device?.split(':')[1] ?? expect.unreachable();
     const control = '/sys/fs/fuse/connections';
     const mountedHere = readdirSync(control).length === 0;
@@ -414,27 +456,35 @@ describe.skipIf(!isPossible({ driver: 'epoll', uid: nobody }))('who may look', (
   }, 600_000);
   afterAll(() => restoreDevice());
 
-  test.each(drivers.filter((driver) => driver !== 'pumps' && isPossible({ driver })))('%s: without allow_other only the one who mounted', async (driver) => {
-    const mine = await mount({ driver });
-    expect(() => run('ls', [mine.mountPoint], user)).toThrow(/Permission denied/);
-    expect(run('cat', [join(mine.mountPoint, 'private')])).toBe('private\n');
-    const theirs = await mount({ driver, uid: nobody, owner: nobody });
-    expect(() => run('ls', [theirs.mountPoint])).toThrow(/Permission denied/);
-    expect(run('cat', [join(theirs.mountPoint, 'private')], user)).toBe('private\n');
-  });
+  test.each(drivers.filter((driver) => driver !== 'pumps' && isPossible({ driver })))(
+    '%s: without allow_other only the one who mounted',
+    async (driver) => {
+      const mine = await mount({ driver });
+      expect(() => run('ls', [mine.mountPoint], user)).toThrow(/Permission denied/);
+      expect(run('cat', [join(mine.mountPoint, 'private')])).toBe('private\n');
+      const theirs = await mount({ driver, uid: nobody, owner: nobody });
+      expect(() => run('ls', [theirs.mountPoint])).toThrow(/Permission denied/);
+      expect(run('cat', [join(theirs.mountPoint, 'private')], user)).toBe('private\n');
+    },
+  );
 
-  test.each(drivers.filter((driver) => driver !== 'pumps' && isPossible({ driver })))('%s: with allow_other the kernel checks', async (driver) => {
-    const mounted = await mount({ driver, allowOther: true });
-    expect(run('cat', [join(mounted.mountPoint, 'hello')], user)).toBe('Hello world\n');
-    expect(() => run('cat', [join(mounted.mountPoint, 'private')], user)).toThrow(/Permission denied/);
-    expect(() => run('ls', [join(mounted.mountPoint, 'private-directory')], user)).toThrow(/Permission denied/);
-    expect(run('cat', [join(mounted.mountPoint, 'private')])).toBe('private\n');
-  });
+  test.each(drivers.filter((driver) => driver !== 'pumps' && isPossible({ driver })))(
+    '%s: with allow_other the kernel checks',
+    async (driver) => {
+      const mounted = await mount({ driver, allowOther: true });
+      expect(run('cat', [join(mounted.mountPoint, 'hello')], user)).toBe('Hello world\n');
+      expect(() => run('cat', [join(mounted.mountPoint, 'private')], user)).toThrow(/Permission denied/);
+      expect(() => run('ls', [join(mounted.mountPoint, 'private-directory')], user)).toThrow(/Permission denied/);
+      expect(run('cat', [join(mounted.mountPoint, 'private')])).toBe('private\n');
+    },
+  );
 
   test('ACLs let in whom they name', async () => {
     const mounted = await mount({ driver: 'epoll', allowOther: true });
     expect(run('cat', [join(mounted.mountPoint, 'attributes', 'acl')], user)).toBe('secret\n');
-    expect(() => run('cat', [join(mounted.mountPoint, 'attributes', 'acl')], { uid: 65533, gid: 65533 })).toThrow(/Permission denied/);
+    expect(() => run('cat', [join(mounted.mountPoint, 'attributes', 'acl')], { uid: 65533, gid: 65533 })).toThrow(
+      /Permission denied/,
+    );
   });
 
   test('an ordinary user needs the device, the program and leave to let others in', async () => {
@@ -442,28 +492,55 @@ describe.skipIf(!isPossible({ driver: 'epoll', uid: nobody }))('who may look', (
       code: 'NO_PRIVILEGE',
       message: expect.stringContaining('user_allow_other') as string,
     });
-    expect(await failure({ driver: 'epoll', uid: nobody, flags: ['suid'] })).toMatchObject({ code: 'NO_PRIVILEGE', message: expect.stringContaining("'suid'") as string });
+    expect(await failure({ driver: 'epoll', uid: nobody, flags: ['suid'] })).toMatchObject({
+      code: 'NO_PRIVILEGE',
+      message: expect.stringContaining("'suid'") as string,
+    });
     for (const driver of drivers.filter((name) => isPossible({ driver: name }))) {
       const { code, message } = await failure({ driver, uid: nobody, deviceMode: '600' });
       expect([code, message]).toEqual(['NO_PRIVILEGE', expect.stringContaining('no permission on /dev/fuse')]);
     }
     const point = mountPoint();
-    expect(await failure({ driver: 'epoll', uid: nobody, mountPoint: point })).toMatchObject({ code: 'NO_PRIVILEGE', message: expect.stringContaining(point) as string });
+    expect(await failure({ driver: 'epoll', uid: nobody, mountPoint: point })).toMatchObject({
+      code: 'NO_PRIVILEGE',
+      message: expect.stringContaining(point) as string,
+    });
   });
 
   const without = (name: string, message: string): string => `
     import Module from 'node:module';
     const { _load } = Module;
     Module._load = function (id, ...rest) {
-      if (id === '${name}') throw Object.assign(new Error("${message}"), { code: '${message.includes('libfuse') ? 'ERR_DLOPEN_FAILED' : 'MODULE_NOT_FOUND'}' });
+      const code = '${message.includes('libfuse') ? 'ERR_DLOPEN_FAILED' : 'MODULE_NOT_FOUND'}';
+      if (id === '${name}') throw Object.assign(new Error('${message}'), { code });
       return _load.call(this, id, ...rest);
     };`;
 
   test.each([
-    ['koffi', { driver: 'epoll', uid: nobody, preload: without('koffi', 'Cannot find module') }, 'NO_PRIVILEGE', 'npm install koffi'],
-    ['fuse-native', { driver: 'fuse-native', preload: without('fuse-native', 'Cannot find module') }, 'NO_FUSE', 'npm install fuse-native'],
-    ['libfuse2', { driver: 'fuse-native', preload: without('fuse-native', 'libfuse.so.2: cannot open shared object file') }, 'NO_FUSE', 'apt install libfuse2'],
-    ['fusermount3', { driver: 'epoll', uid: nobody, preload: "process.env.PATH = '/nonexistent';" }, 'NO_PRIVILEGE', 'apt install fuse3'],
+    [
+      'koffi',
+      { driver: 'epoll', uid: nobody, preload: without('koffi', 'Cannot find module') },
+      'NO_PRIVILEGE',
+      'npm install koffi',
+    ],
+    [
+      'fuse-native',
+      { driver: 'fuse-native', preload: without('fuse-native', 'Cannot find module') },
+      'NO_FUSE',
+      'npm install fuse-native',
+    ],
+    [
+      'libfuse2',
+      { driver: 'fuse-native', preload: without('fuse-native', 'libfuse.so.2: cannot open shared object file') },
+      'NO_FUSE',
+      'apt install libfuse2',
+    ],
+    [
+      'fusermount3',
+      { driver: 'epoll', uid: nobody, preload: "process.env.PATH = '/nonexistent';" },
+      'NO_PRIVILEGE',
+      'apt install fuse3',
+    ],
     ['mount', { driver: 'epoll', preload: "process.env.PATH = '/nonexistent';" }, 'MOUNT_FAILED', 'apt install mount'],
   ] as const)('%s is not installed', async (_, options, code, hint) => {
     expect(await failure(options)).toEqual({ code, message: expect.stringContaining(hint) as string });
@@ -471,7 +548,11 @@ describe.skipIf(!isPossible({ driver: 'epoll', uid: nobody }))('who may look', (
 
   test('a user unmounts, is refused while busy, and killed leaves nothing', async () => {
     const mounted = await mount({ driver: 'epoll', uid: nobody, owner: nobody });
-    const reader = spawn('/bin/sh', ['-c', 'exec 3< "$1"; echo open; read -r line', 'sh', join(mounted.mountPoint, 'big')], { ...user, cwd: '/', stdio: ['pipe', 'pipe', 'ignore'] });
+    const reader = spawn('/bin/sh', ['-c', 'exec 3< "$1"; echo open; read -r line', 'sh', join(mounted.mountPoint, 'big')], {
+      ...user,
+      cwd: '/',
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
     holders.push(reader);
     await once(reader.stdout, 'data');
     expect((await mounted.ask('unmount', {}, 'unmounted', 'not unmounted')).error?.code).toBe('BUSY');
@@ -492,7 +573,10 @@ describe.skipIf(!isPossible({ driver: 'epoll', uid: nobody }))('who may look', (
     run('ln', ['-s', real, point]);
     const mounted = await mountEverything({ driver: 'epoll', mountPoint: point });
     expect(isInMountTable(real)).toBe(true);
-    expect(await failure({ driver: 'epoll', mountPoint: point })).toMatchObject({ code: 'MOUNT_POINT', message: expect.stringContaining('already') as string });
+    expect(await failure({ driver: 'epoll', mountPoint: point })).toMatchObject({
+      code: 'MOUNT_POINT',
+      message: expect.stringContaining('already') as string,
+    });
     mounted.child.kill('SIGTERM');
     expect(await mounted.exited).toBe(0);
     expect(existsSync(real)).toBe(true);

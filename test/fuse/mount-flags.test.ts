@@ -11,13 +11,41 @@ test('read-only, without suid and devices', () => {
 
 test('what is generic is passed once, and what means nothing to libfuse is left out there', () => {
   const flags = ['noexec', 'noatime', 'relatime', 'noexec', 'nodiratime'];
-  expect(parseMountFlags(flags, asRoot).options).toEqual(['ro', 'nosuid', 'nodev', 'noexec', 'noatime', 'relatime', 'nodiratime']);
+  expect(parseMountFlags(flags, asRoot).options).toEqual([
+    'ro',
+    'nosuid',
+    'nodev',
+    'noexec',
+    'noatime',
+    'relatime',
+    'nodiratime',
+  ]);
   expect(parseMountFlags(flags, asUser).options).toEqual(['ro', 'nosuid', 'nodev', 'noexec', 'noatime']);
-  expect(parseMountFlags(flags, { root: true, program: 'libfuse' }).options).toEqual(['ro', 'nosuid', 'nodev', 'noexec', 'noatime']);
+  expect(parseMountFlags(flags, { root: true, program: 'libfuse' }).options).toEqual([
+    'ro',
+    'nosuid',
+    'nodev',
+    'noexec',
+    'noatime',
+  ]);
 });
 
 test('what others read is ignored', () => {
-  const flags = ['rw', 'ro', 'defaults', 'auto', 'noauto', 'user', 'nofail', '_netdev', 'x-systemd.automount', 'X-mount.mkdir', 'comment=my store', 'nosuid', 'nodev'];
+  const flags = [
+    'rw',
+    'ro',
+    'defaults',
+    'auto',
+    'noauto',
+    'user',
+    'nofail',
+    '_netdev',
+    'x-systemd.automount',
+    'X-mount.mkdir',
+    'comment=my store',
+    'nosuid',
+    'nodev',
+  ];
   expect(parseMountFlags(flags, asUser)).toEqual({ options: ['ro', 'nosuid', 'nodev'], nonempty: false });
 });
 
@@ -32,7 +60,9 @@ describe('suid and dev', () => {
   });
 
   test.each(['suid', 'dev'])('%s not for users', (flag) => {
-    expect(() => parseMountFlags([flag], asUser)).toThrow(expect.objectContaining({ code: 'NO_PRIVILEGE', message: expect.stringContaining(`'${flag}'`) as string }) as Error);
+    expect(() => parseMountFlags([flag], asUser)).toThrow(
+      expect.objectContaining({ code: 'NO_PRIVILEGE', message: expect.stringContaining(`'${flag}'`) as string }) as Error,
+    );
   });
 });
 

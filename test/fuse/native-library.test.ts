@@ -7,7 +7,19 @@ test('times in milliseconds, none before 1970', () => {
     ...{ ino: 5, mode: 0o100644, nlink: 2, uid: 1, gid: 2, rdevMajor: 1, rdevMinor: 3, size: 10, blocks: 8 },
     ...{ atime: time(-1, 999_999_999), mtime: time(1, 234_567_890), ctime: time(2 ** 34, 999_999) },
   });
-  expect(stat).toEqual({ ino: 5, mode: 0o100644, nlink: 2, uid: 1, gid: 2, rdev: 0x103, size: 10, blocks: 8, atime: 0, mtime: 1234, ctime: 2 ** 34 * 1000 });
+  expect(stat).toEqual({
+    ino: 5,
+    mode: 0o100644,
+    nlink: 2,
+    uid: 1,
+    gid: 2,
+    rdev: 0x103,
+    size: 10,
+    blocks: 8,
+    atime: 0,
+    mtime: 1234,
+    ctime: 2 ** 34 * 1000,
+  });
 });
 
 test('counts that fit into 32 bits', () => {

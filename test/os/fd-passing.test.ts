@@ -30,7 +30,9 @@ test.runIf(hasKoffi && sendmsg !== undefined)('a descriptor comes through, close
   readSync(fd, start, 0, 6, 0);
   expect(start.toString()).toBe('import');
   for (const descriptor of [fd, ours, theirs]) {
-    expect(parseInt(/flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8'))?.[1] ?? '', 8) & 0o2000000).not.toBe(0);
+    expect(
+      parseInt(/flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8'))?.[1] ?? '', 8) & 0o2000000,
+    ).not.toBe(0);
     closeSync(descriptor);
   }
 });

@@ -9,7 +9,14 @@ const text = String.raw`22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,
 
 test('fields, options of both kinds, escapes', () => {
   expect(parseMountTable(text)).toEqual([
-    { mountPoint: '/', type: 'ext4', source: '/dev/vda1', options: ['rw', 'relatime', 'rw', 'errors=remount-ro'], deviceMajor: 254, deviceMinor: 0 },
+    {
+      mountPoint: '/',
+      type: 'ext4',
+      source: '/dev/vda1',
+      options: ['rw', 'relatime', 'rw', 'errors=remount-ro'],
+      deviceMajor: 254,
+      deviceMinor: 0,
+    },
     {
       ...{ mountPoint: '/mnt/my store', type: 'fuse.pbsfs', source: '/srv/a b\\#', deviceMajor: 0, deviceMinor: 57 },
       options: ['ro', 'nosuid', 'nodev', 'relatime', 'ro', 'user_id=0', 'group_id=0'],

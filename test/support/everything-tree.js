@@ -6,7 +6,15 @@
  * @property {Record<'many' | 'slow' | 'slowReport' | 'changing' | 'report' | 'cached', number>} inos
  */
 import { Buffer } from 'node:buffer';
-import { MemoryFileSystem, bytesContent, directoryType, fileType, linkType, patternContent, sparseContent } from './memory-file-system.js';
+import {
+  MemoryFileSystem,
+  bytesContent,
+  directoryType,
+  fileType,
+  linkType,
+  patternContent,
+  sparseContent,
+} from './memory-file-system.js';
 
 const GiB = 2 ** 30;
 export const manyEntries = 20_000;
@@ -42,8 +50,18 @@ function posixAcl(entries) {
 }
 
 const noId = 0xffffffff;
-const readByNobody = posixAcl([[1, 6, noId], [2, 4, aclUid], [4, 0, noId], [16, 4, noId], [32, 0, noId]]);
-const inherited = posixAcl([[1, 7, noId], [4, 5, noId], [32, 5, noId]]);
+const readByNobody = posixAcl([
+  [1, 6, noId],
+  [2, 4, aclUid],
+  [4, 0, noId],
+  [16, 4, noId],
+  [32, 0, noId],
+]);
+const inherited = posixAcl([
+  [1, 7, noId],
+  [4, 5, noId],
+  [32, 5, noId],
+]);
 /** cap_net_raw+ep as the kernel stores it. */
 const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex');
 
@@ -76,7 +94,12 @@ function addAttributes(tree, owner) {
       'user.\u00ff\u00fe': Buffer.from('odd name'),
     },
   });
-  tree.file(directory, 'acl', 'secret\n', { mode: fileType | 0o640, uid: 0, gid: 0, xattrs: { 'system.posix_acl_access': readByNobody } });
+  tree.file(directory, 'acl', 'secret\n', {
+    mode: fileType | 0o640,
+    uid: 0,
+    gid: 0,
+    xattrs: { 'system.posix_acl_access': readByNobody },
+  });
   tree.directory(directory, 'acl-inherited', { ...ids, xattrs: { 'system.posix_acl_default': inherited } });
   tree.file(directory, 'capability', 'x', { ...ids, xattrs: { 'security.capability': capability } });
   tree.file(directory, 'flags', 'x', { ...ids, flags: inodeFlags });

@@ -1,6 +1,6 @@
 /**
- * A file system in memory with everything that a backup can hold. Plain JavaScript that needs nothing else, so that tests, the benchmark and
- * programs that are started only to be killed can use the same one.
+ * A file system in memory with everything that a backup can hold. Plain JavaScript that needs nothing else, so that tests, the
+ * benchmark and programs that are started only to be killed can use the same one.
  *
  * @typedef {import('../../src/vfs/file-system.js').FileSystem} FileSystem
  * @typedef {import('../../src/vfs/file-system.js').Attributes} Attributes
@@ -26,7 +26,14 @@
  * @property {Map<string, Buffer>} xattrs
  * @property {InodeFlags} flags
  *
- * @typedef {Partial<Attributes> & { caching?: Caching, content?: Content, target?: Buffer, xattrs?: Record<string, Buffer>, flags?: Partial<InodeFlags> }} NodeOptions
+ * @typedef {object} Extras
+ * @property {Caching} [caching]
+ * @property {Content} [content]
+ * @property {Buffer} [target]
+ * @property {Record<string, Buffer>} [xattrs]
+ * @property {Partial<InodeFlags>} [flags]
+ *
+ * @typedef {Partial<Attributes> & Extras} NodeOptions
  */
 
 import { Buffer } from 'node:buffer';
@@ -79,7 +86,7 @@ export function patternContent(size) {
 export function patternPieces(offset, length) {
   const source = pattern();
   const pieces = [];
-  for (let at = offset, left = length; left > 0; ) {
+  for (let at = offset, left = length; left > 0;) {
     const piece = source.subarray(at % patternBytes, Math.min((at % patternBytes) + left, patternBytes));
     pieces.push(piece);
     at += piece.length;
@@ -164,10 +171,18 @@ export class MemoryFileSystem {
     return this.add(parent, name, directoryType | 0o755, { nlink: 2, ...options });
   }
 
-  /** @param {number} parent @param {string | Buffer} name @param {Content | Uint8Array | string} content @param {NodeOptions} [options] */
+  /**
+   * @param {number} parent
+   * @param {string | Buffer} name
+   * @param {Content | Uint8Array | string} content
+   * @param {NodeOptions} [options]
+   */
   file(parent, name, content, options = {}) {
     const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-    return this.add(parent, name, fileType | 0o644, { ...options, content: bytes instanceof Uint8Array ? bytesContent(bytes) : bytes });
+    return this.add(parent, name, fileType | 0o644, {
+      ...options,
+      content: bytes instanceof Uint8Array ? bytesContent(bytes) : bytes,
+    });
   }
 
   /** One more name for an inode. @param {number} parent @param {string | Buffer} name @param {number} ino */
@@ -286,7 +301,14 @@ export class MemoryFileSystem {
 
   /** @param {number} ino @param {number} mode @param {NodeOptions} options @returns {Node} */
   #node(ino, mode, options) {
-    const { caching = 'immutable', content = bytesContent(new Uint8Array(0)), target = Buffer.alloc(0), xattrs = {}, flags, ...given } = options;
+    const {
+      caching = 'immutable',
+      content = bytesContent(new Uint8Array(0)),
+      target = Buffer.alloc(0),
+      xattrs = {},
+      flags,
+      ...given
+    } = options;
     const size = (mode & formatMask) === linkType ? target.length : content.size;
     const allocated = content.data.reduce((sum, { start, end }) => sum + end - start, 0);
     return {

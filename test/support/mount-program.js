@@ -1,6 +1,6 @@
 /**
- * Mounts the tree with everything in a process of its own, so that a test may look at it synchronously and may kill it. Speaks with its
- * parent over the channel of child_process.fork.
+ * Mounts the tree with everything in a process of its own, so that a test may look at it synchronously and may kill it. Speaks
+ * with its parent over the channel of child_process.fork.
  *
  * @typedef {object} MountProgramOptions
  * @property {'epoll' | 'pumps' | 'fuse-native'} driver
@@ -84,31 +84,40 @@ try {
   process.on('SIGTERM', () => void unmount(false));
   // The test was ended: the crash watcher unmounts.
   process.on('disconnect', () => process.exit());
-  process.on('message', (/** @type {{ command: string, lazy?: boolean, how?: string, text?: string }} */ { command, lazy, how, text: bytes }) => {
-    if (command === 'unmount') void unmount(lazy ?? false);
-    if (command === 'statistics') tell({ event: 'statistics', list: mounted.statistics(), openFiles: fileSystem.openFiles, openDirectories: fileSystem.openDirectories });
-    if (command === 'look') {
-      void stat(`${options.mountPoint}/hello`).then(({ size }) => tell({ event: 'looked', line: String(size) }));
-    }
-    if (command === 'break') broken = how ?? '';
-    if (command === 'break') tell({ event: 'done' });
-    if (command === 'change') {
-      fileSystem.replace(inos.changing, bytesContent(Buffer.from(bytes ?? '')));
-      fileSystem.replace(inos.cached, bytesContent(Buffer.from(bytes ?? '')));
-      mounted.invalidateInode(inos.cached);
-      mounted.invalidateInode(inos.changing);
-      mounted.invalidateInode(12_345_678);
-      tell({ event: 'done' });
-    }
-    if (command === 'remove') {
-      fileSystem.unlink(fileSystem.root, 'empty');
-      fileSystem.file(fileSystem.root, 'appeared', 'new\n');
-      mounted.invalidateEntry(fileSystem.root, Buffer.from('empty'));
-      mounted.invalidateEntry(fileSystem.root, Buffer.from('never-there'));
-      mounted.invalidateInode(fileSystem.root);
-      tell({ event: 'done' });
-    }
-  });
+  process.on(
+    'message',
+    (/** @type {{ command: string, lazy?: boolean, how?: string, text?: string }} */ { command, lazy, how, text: bytes }) => {
+      if (command === 'unmount') void unmount(lazy ?? false);
+      if (command === 'statistics')
+        tell({
+          event: 'statistics',
+          list: mounted.statistics(),
+          openFiles: fileSystem.openFiles,
+          openDirectories: fileSystem.openDirectories,
+        });
+      if (command === 'look') {
+        void stat(`${options.mountPoint}/hello`).then(({ size }) => tell({ event: 'looked', line: String(size) }));
+      }
+      if (command === 'break') broken = how ?? '';
+      if (command === 'break') tell({ event: 'done' });
+      if (command === 'change') {
+        fileSystem.replace(inos.changing, bytesContent(Buffer.from(bytes ?? '')));
+        fileSystem.replace(inos.cached, bytesContent(Buffer.from(bytes ?? '')));
+        mounted.invalidateInode(inos.cached);
+        mounted.invalidateInode(inos.changing);
+        mounted.invalidateInode(12_345_678);
+        tell({ event: 'done' });
+      }
+      if (command === 'remove') {
+        fileSystem.unlink(fileSystem.root, 'empty');
+        fileSystem.file(fileSystem.root, 'appeared', 'new\n');
+        mounted.invalidateEntry(fileSystem.root, Buffer.from('empty'));
+        mounted.invalidateEntry(fileSystem.root, Buffer.from('never-there'));
+        mounted.invalidateInode(fileSystem.root);
+        tell({ event: 'done' });
+      }
+    },
+  );
   tell({ event: 'mounted' });
   try {
     await mounted.done;

@@ -74,11 +74,13 @@ export function isPossible({ driver, uid }: { readonly driver: StartOptions['dri
 }
 
 /**
- * As udev leaves it on real systems. Returns what restores it. One at a time, in all test files and runs on this machine: waits for
- * others, who are done in minutes.
+ * The device as udev leaves it on real systems. Returns what restores it. One at a time, in all test files and runs on this
+ * machine: waits for others, who are done in minutes.
  */
 export async function openDeviceForUsers(): Promise<() => Promise<void>> {
-  const lock = spawn('flock', [join(tmpdir(), 'pbsfs-test-device.lock'), 'sh', '-c', 'echo locked; cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lock = spawn('flock', [join(tmpdir(), 'pbsfs-test-device.lock'), 'sh', '-c', 'echo locked; cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   await once(lock.stdout, 'data');
   const { mode } = statSync('/dev/fuse');
   chmodSync('/dev/fuse', 0o666);
@@ -154,7 +156,8 @@ export class MountedEverything {
 }
 
 /** In a mount namespace of its own with another /dev/fuse, as the user of the two numbers, then node with the arguments. */
-const withDevice = `device=$(mktemp -u /tmp/pbsfs-device-XXXXXX) && mknod -m "$1" "$device" c 10 229 && mount --bind "$device" /dev/fuse &&
+const withDevice = `device=$(mktemp -u /tmp/pbsfs-device-XXXXXX) && mknod -m "$1" "$device" c 10 229 &&
+  mount --bind "$device" /dev/fuse &&
   rm "$device" && uid=$2 && shift 2 && exec setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"`;
 
 /** Without waiting for the mount. */

@@ -1,5 +1,5 @@
 /**
- * Open directories. Protocol: FUSE, sections 1.2, 1.5 and 2.4. The cookie of an entry is its position counted from 1, `.` and
+ * Open directories. The cookie of an entry is its position counted from 1, `.` and
  * `..` included, so that a listing can go on from any entry as long as the directory is open.
  */
 import { constants } from 'node:os';
@@ -76,7 +76,8 @@ class Listing {
     const end = at + direntBytes(name.length);
     if (end > this.#sizeMax) return false;
     if (this.#plus && entry.entry === undefined) writeEmptyEntry(payload, start);
-    else if (this.#plus && entry.entry !== undefined) writeEntry(payloadView, start, this.#session.nodeOf(entry.ino), entry.entry);
+    else if (this.#plus && entry.entry !== undefined)
+      writeEntry(payloadView, start, this.#session.nodeOf(entry.ino), entry.entry);
     writeDirent(payload, payloadView, at, { ino: entry.ino, cookie, type: entry.type & S_IFMT, name });
     this.#used = end;
     return true;

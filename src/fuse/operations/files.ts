@@ -1,4 +1,4 @@
-/** Open files: reading, holes, inode flags. Protocol: FUSE, sections 1.5 and 1.7. */
+/** Open files: reading, holes, inode flags. */
 import { constants } from 'node:os';
 import { constants as fsConstants } from 'node:fs';
 import type { Caching, OpenFile } from '../../vfs/file-system.js';

@@ -1,4 +1,4 @@
-/** Operations on a node: names, attributes, link targets. Protocol: FUSE, section 1.5. */
+/** Operations on a node: names, attributes, link targets. */
 import { constants } from 'node:os';
 import { type Operation, Refusal } from '../operation.js';
 import { attributesReplyBytes, entryBytes, writeAttributesReply, writeEntry } from '../wire/attributes.js';

@@ -1,4 +1,4 @@
-/** Which operation answers which request. Protocol: FUSE, sections 1.5 and 1.9: what is not here is answered ENOSYS. */
+/** Which operation answers which request. Protocol: linux/fuse.h: what is not here is answered ENOSYS. */
 import { constants } from 'node:os';
 import type { Operation } from '../operation.js';
 import { opcode } from '../wire/opcode.js';

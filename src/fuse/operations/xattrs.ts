@@ -1,4 +1,4 @@
-/** Extended attributes. Protocol: FUSE, section 1.5. A size of 0 asks how long the value is. */
+/** Extended attributes. A size of 0 asks how long the value is. */
 import { constants } from 'node:os';
 import { type Answer, type Operation, Refusal, type Session } from '../operation.js';
 

@@ -1,4 +1,4 @@
-/** attr, entry_out and attr_out. Protocol: FUSE, section 1.2. */
+/** attr, entry_out and attr_out. Protocol: linux/fuse.h. */
 import type { Attributes, Entry } from '../../vfs/file-system.js';
 import { setInt64 } from './integers.js';
 

@@ -1,4 +1,4 @@
-/** dirent and direntplus. Protocol: FUSE, section 1.2. */
+/** dirent and direntplus. Protocol: linux/fuse.h. */
 import { entryBytes } from './attributes.js';
 import { padTo8, setInt64 } from './integers.js';
 

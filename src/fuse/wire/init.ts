@@ -1,4 +1,4 @@
-/** The INIT handshake. Protocol: FUSE, sections 1.3 and 1.4. */
+/** The INIT handshake. Protocol: linux/fuse.h. */
 import type { Request } from './request.js';
 
 export const initReplyBytes = 64;

@@ -1,4 +1,4 @@
-/** 64-bit fields as numbers. Protocol: FUSE, little endian, section 1.1. */
+/** 64-bit fields as numbers. Protocol: linux/fuse.h, little endian. */
 
 const wordRange = 2 ** 32;
 

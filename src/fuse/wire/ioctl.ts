@@ -1,4 +1,4 @@
-/** The ioctl requests that ask for flags of an inode. Protocol: FUSE, section 1.5; Linux fs.h and msdos_fs.h. */
+/** The ioctl requests that ask for flags of an inode. Protocol: linux/fuse.h; Linux fs.h and msdos_fs.h. */
 import type { InodeFlags } from '../../vfs/file-system.js';
 
 export const ioctlReplyBytes = 16;
@@ -36,12 +36,15 @@ const results = new Map<number, (flags: InodeFlags) => Buffer>([
   [getFlags, ({ flags }) => integer(flags)],
   [getFlags32, ({ flags }) => integer(flags)],
   [getFatAttributes, ({ fatAttributes }) => integer(fatAttributes)],
-  [getExtendedAttributes, ({ flags, projectId }) => {
-    const bytes = Buffer.alloc(28);
-    bytes.writeUInt32LE(extendedFlagsOf(flags), 0);
-    bytes.writeUInt32LE(projectId >>> 0, 12);
-    return bytes;
-  }],
+  [
+    getExtendedAttributes,
+    ({ flags, projectId }) => {
+      const bytes = Buffer.alloc(28);
+      bytes.writeUInt32LE(extendedFlagsOf(flags), 0);
+      bytes.writeUInt32LE(projectId >>> 0, 12);
+      return bytes;
+    },
+  ],
 ]);
 
 /** The encoder of what `command` returns, or undefined if it is none of the known requests. */

@@ -1,4 +1,4 @@
-/** What the daemon tells the kernel unasked. Protocol: FUSE, section 1.8. */
+/** What the daemon tells the kernel unasked. Protocol: linux/fuse.h. */
 import { setInt64 } from './integers.js';
 import { replyHeaderBytes } from './reply.js';
 

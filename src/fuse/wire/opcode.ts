@@ -1,4 +1,4 @@
-/** The operation numbers of the kernel. Protocol: FUSE, section 1.5. */
+/** The operation numbers of the kernel. Protocol: linux/fuse.h. */
 
 export const opcode = {
   LOOKUP: 1,

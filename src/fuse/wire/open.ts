@@ -1,4 +1,4 @@
-/** open_out. Protocol: FUSE, sections 1.2 and 1.7. */
+/** open_out. Protocol: linux/fuse.h. */
 import { setInt64 } from './integers.js';
 
 export const openBytes = 16;

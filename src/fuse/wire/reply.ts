@@ -1,5 +1,5 @@
 /**
- * The one buffer in which replies are encoded: header, then payload. Protocol: FUSE, section 1.1. A reply is encoded and sent
+ * The one buffer in which replies are encoded: header, then payload. Protocol: linux/fuse.h. A reply is encoded and sent
  * without anything else running in between.
  */
 export const replyHeaderBytes = 16;

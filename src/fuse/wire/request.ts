@@ -1,5 +1,5 @@
 /**
- * One request as the kernel wrote it. Protocol: FUSE, sections 1.1 and 1.5. The object and its buffer are used again for the
+ * One request as the kernel wrote it. Protocol: linux/fuse.h. The object and its buffer are used again for the
  * next request: it is valid only during the call it was given to. Offsets of fields count from the end of the 40-byte header.
  */
 import { getUint64 } from './integers.js';

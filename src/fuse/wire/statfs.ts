@@ -1,4 +1,4 @@
-/** kstatfs: 80 bytes. Protocol: FUSE, section 1.2. */
+/** kstatfs: 80 bytes. Protocol: linux/fuse.h. */
 import type { FileSystemStatistics } from '../../vfs/file-system.js';
 import { setInt64 } from './integers.js';
 

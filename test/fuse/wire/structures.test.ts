@@ -36,7 +36,11 @@ const attributes: Attributes = {
 const entry: Entry = { attributes, ttlMs: 90_061_500 };
 
 function expectAttributes(bytes: Buffer, at: number): void {
-  expect([0, 8, 16].map((offset) => bytes.readBigUInt64LE(at + offset))).toEqual([2n ** 40n + 5n, 2n ** 53n - 1n, 2n ** 44n - 1n]);
+  expect([0, 8, 16].map((offset) => bytes.readBigUInt64LE(at + offset))).toEqual([
+    2n ** 40n + 5n,
+    2n ** 53n - 1n,
+    2n ** 44n - 1n,
+  ]);
   expect([24, 32, 40].map((offset) => bytes.readBigInt64LE(at + offset))).toEqual([-2_000_000_000n, -1n, 2n ** 34n]);
   expect([48, 52, 56, 60, 64, 68, 72, 76, 80, 84].map((offset) => bytes.readUInt32LE(at + offset))).toEqual([
     ...[1, 999_999_999, 0, 0o100644, 3, 1000, 2 ** 32 - 2, 286338160, 0, 0],
@@ -80,7 +84,13 @@ describe('attributes', () => {
   });
 
   test('a time to live of nothing, for ever, or a part of a millisecond', () => {
-    for (const [ttlMs, sec, nsec] of [[0, 0, 0], [-5, 0, 0], [Infinity, 31_536_000, 0], [0.25, 0, 250_000], [999, 0, 999_000_000]] as const) {
+    for (const [ttlMs, sec, nsec] of [
+      [0, 0, 0],
+      [-5, 0, 0],
+      [Infinity, 31_536_000, 0],
+      [0.25, 0, 250_000],
+      [999, 0, 999_000_000],
+    ] as const) {
       const { bytes, view } = dirty(128);
       writeEntry(view, 0, 1, { attributes, ttlMs });
       expect([Number(bytes.readBigUInt64LE(16)), bytes.readUInt32LE(32)], String(ttlMs)).toEqual([sec, nsec]);
@@ -103,7 +113,12 @@ describe('directories', () => {
         const { bytes, view } = dirty(length + 16);
         writeDirent(bytes, view, 8, { ino, cookie, type: 0o120000, name });
         expect(length % 8).toBe(0);
-        expect([Number(bytes.readBigUInt64LE(8)), Number(bytes.readBigUInt64LE(16)), bytes.readUInt32LE(24), bytes.readUInt32LE(28)]).toEqual([ino, cookie, name.length, 10]);
+        expect([
+          Number(bytes.readBigUInt64LE(8)),
+          Number(bytes.readBigUInt64LE(16)),
+          bytes.readUInt32LE(24),
+          bytes.readUInt32LE(28),
+        ]).toEqual([ino, cookie, name.length, 10]);
         expect(bytes.subarray(32, 32 + name.length)).toEqual(Buffer.from(name));
         expect(bytes.subarray(32 + name.length, 8 + length).every((byte) => byte === 0)).toBe(true);
         expect(bytes.subarray(8 + length).every((byte) => byte === 0xee)).toBe(true);
@@ -122,7 +137,17 @@ describe('directories', () => {
 describe('handshake', () => {
   test('init_out, 64 bytes', () => {
     const { bytes, view } = dirty(65);
-    writeInitReply(bytes, view, { major: 7, minor: 45, maxReadahead: 1, flags: -1, maxBackground: 2, congestionThreshold: 3, maxWrite: 4, timeGranularity: 5, maxPages: 6 });
+    writeInitReply(bytes, view, {
+      major: 7,
+      minor: 45,
+      maxReadahead: 1,
+      flags: -1,
+      maxBackground: 2,
+      congestionThreshold: 3,
+      maxWrite: 4,
+      timeGranularity: 5,
+      maxPages: 6,
+    });
     expect([0, 4, 8, 12, 20, 24].map((at) => bytes.readUInt32LE(at))).toEqual([7, 45, 1, 2 ** 32 - 1, 4, 5]);
     expect([16, 18, 28, 30].map((at) => bytes.readUInt16LE(at))).toEqual([2, 3, 6, 0]);
     expect(bytes.subarray(32, initReplyBytes).equals(Buffer.alloc(32))).toBe(true);
@@ -158,7 +183,15 @@ describe('requests', () => {
     const bytes = made(Buffer.from([1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 127]));
     const request = new Request(bytes);
     expect(request.parse(bytes.length)).toBe(true);
-    expect(request).toMatchObject({ length: 52, opcode: 22, uniqueLow: 0x11223344, uniqueHigh: 0x80000000, node: 2 ** 50, thread: 4711, payloadBytes: 12 });
+    expect(request).toMatchObject({
+      length: 52,
+      opcode: 22,
+      uniqueLow: 0x11223344,
+      uniqueHigh: 0x80000000,
+      node: 2 ** 50,
+      thread: 4711,
+      payloadBytes: 12,
+    });
     expect(request.uint32(0)).toBe(1);
     expect(request.offset(4)).toBe(Number.MAX_SAFE_INTEGER);
   });
@@ -191,7 +224,12 @@ describe('requests', () => {
 test('open_out, 16 bytes', () => {
   const { bytes, view } = dirty(17);
   writeOpen(view, 2 ** 33, 10);
-  expect([Number(bytes.readBigUInt64LE(0)), bytes.readUInt32LE(8), bytes.readUInt32LE(12), bytes[16]]).toEqual([2 ** 33, 10, 0, 0xee]);
+  expect([Number(bytes.readBigUInt64LE(0)), bytes.readUInt32LE(8), bytes.readUInt32LE(12), bytes[16]]).toEqual([
+    2 ** 33,
+    10,
+    0,
+    0xee,
+  ]);
 });
 
 test('kstatfs, 80 bytes', () => {
@@ -205,7 +243,11 @@ test('kstatfs, 80 bytes', () => {
 test('out_header, 16 bytes', () => {
   const reply = new ReplyBuffer();
   expect(reply.frame(0x11223344, 0x80000000, 38, 0)).toBe(16);
-  expect([reply.bytes.readUInt32LE(0), reply.bytes.readInt32LE(4), reply.bytes.readBigUInt64LE(8)]).toEqual([16, -38, 0x8000000011223344n]);
+  expect([reply.bytes.readUInt32LE(0), reply.bytes.readInt32LE(4), reply.bytes.readBigUInt64LE(8)]).toEqual([
+    16,
+    -38,
+    0x8000000011223344n,
+  ]);
   expect(reply.frame(1, 0, 0, 100)).toBe(116);
   expect(reply.header.equals(Buffer.from('74000000000000000100000000000000', 'hex'))).toBe(true);
   reply.payloadView.setUint32(0, 5, true);
@@ -213,8 +255,12 @@ test('out_header, 16 bytes', () => {
 });
 
 test('notifications', () => {
-  expect(invalidateInodeNotification(7).toString('hex')).toBe(`28000000 02000000 ${'00'.repeat(8)} 0700000000000000 ${'00'.repeat(16)}`.replaceAll(' ', ''));
-  expect(invalidateEntryNotification(7, Buffer.from('ab')).toString('hex')).toBe(`23000000 03000000 ${'00'.repeat(8)} 0700000000000000 02000000 00000000 616200`.replaceAll(' ', ''));
+  expect(invalidateInodeNotification(7).toString('hex')).toBe(
+    `28000000 02000000 ${'00'.repeat(8)} 0700000000000000 ${'00'.repeat(16)}`.replaceAll(' ', ''),
+  );
+  expect(invalidateEntryNotification(7, Buffer.from('ab')).toString('hex')).toBe(
+    `23000000 03000000 ${'00'.repeat(8)} 0700000000000000 02000000 00000000 616200`.replaceAll(' ', ''),
+  );
 });
 
 test('inode flags of both kinds', () => {
@@ -229,5 +275,9 @@ test('inode flags of both kinds', () => {
 });
 
 test('names of operations', () => {
-  expect([opcodeName(opcode.READDIRPLUS), opcodeName(opcode.COPY_FILE_RANGE_64), opcodeName(63)]).toEqual(['readdirplus', 'copy_file_range_64', 'opcode_63']);
+  expect([opcodeName(opcode.READDIRPLUS), opcodeName(opcode.COPY_FILE_RANGE_64), opcodeName(63)]).toEqual([
+    'readdirplus',
+    'copy_file_range_64',
+    'opcode_63',
+  ]);
 });
