@@ -34,8 +34,8 @@ if (values.help === true || unknown.length > 0 || !(settings.imageBytes > 0) || 
     if (positionals.length > 0 && !positionals.includes(name)) continue;
     console.error(`${name} ...`);
     figures.push(...(await measure(settings)));
+    if (values.json !== undefined) writeJson(values.json, figures);
   }
   console.log(machineLine());
   console.log(tableOf(figures));
-  if (values.json !== undefined) writeJson(values.json, figures);
 }

@@ -95,17 +95,27 @@ export function newMountPoint() {
   return mkdtempSync(join(tmpdir(), 'pbsfs-bench-mount-'));
 }
 
-/** @param {import('node:child_process').ChildProcess} child @param {'message' | 'stderr'} where it tells that it is mounted */
+/**
+ * Resolves when the process tells that it has mounted.
+ * @param {import('node:child_process').ChildProcess} child
+ * @param {'message' | 'stderr'} where it tells it
+ * @returns {Promise<void>}
+ */
 function mounted(child, where) {
   return new Promise((resolve, reject) => {
     let said = '';
+    const done = () => {
+      child.removeListener('exit', ended).removeListener('message', done);
+      resolve();
+    };
+    const ended = () => {
+      reject(new Error(`the mount ended: ${said}`));
+    };
+    child.on('exit', ended);
+    if (where === 'message') child.on('message', done);
     child.stderr?.on('data', (/** @type {Buffer} */ data) => {
       said += data.toString();
-      if (where === 'stderr' && said.includes('is mounted on')) resolve(undefined);
-    });
-    child.once('message', resolve);
-    child.once('exit', () => {
-      reject(new Error(`the mount ended: ${said}`));
+      if (said.includes('is mounted on')) done();
     });
   });
 }
