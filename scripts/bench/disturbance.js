@@ -1,8 +1,12 @@
 /** How much of the machine others used while something was measured: the processor time that was not spent by this session. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const tickSeconds = 0.01;
+const lookMs = 250;
+const waitMsMax = 5000;
+const quietShare = 0.05;
 
 /** What is between the fields of /proc/PID/stat that follow the name. @param {string} pid */
 function statOf(pid) {
@@ -28,16 +32,33 @@ function processorTimes() {
   return { all: (user + nice + system + irq + softIrq + steal) * tickSeconds, own: own * tickSeconds };
 }
 
+/** Seconds that others took between two moments, as a share of all processors. @param {ReturnType<typeof moment>} from */
+function foreignShare(from) {
+  const to = moment();
+  const foreign = to.all - from.all - (to.own - from.own);
+  return Math.max(0, foreign / (to.seconds - from.seconds) / availableParallelism());
+}
+
+function moment() {
+  return { seconds: performance.now() / 1000, ...processorTimes() };
+}
+
+/** Waits until others leave the machine alone for a moment, but not for long. */
+async function quiet() {
+  for (let waitedMs = 0; waitedMs < waitMsMax; waitedMs += lookMs) {
+    const start = moment();
+    await delay(lookMs);
+    if (foreignShare(start) < quietShare) return;
+  }
+}
+
 /**
  * What `measure` gives, and the share of the machine (0 to 1) that others used meanwhile.
  * @param {() => Promise<number>} measure
  */
 export async function withDisturbance(measure) {
-  const before = processorTimes();
-  const start = performance.now();
+  await quiet();
+  const start = moment();
   const value = await measure();
-  const seconds = (performance.now() - start) / 1000;
-  const after = processorTimes();
-  const foreign = after.all - before.all - (after.own - before.own);
-  return { value, disturbance: Math.max(0, foreign / seconds / availableParallelism()) };
+  return { value, disturbance: foreignShare(start) };
 }
