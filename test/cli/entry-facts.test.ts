@@ -26,7 +26,7 @@ test('times', () => {
 });
 
 test('names that are no text have their bytes beside them', () => {
-  expect(jsonName('name', Buffer.from('ä\n'))).toEqual({ name: 'ä\n' });
+  expect(jsonName('name', Buffer.from('\u00e4\n'))).toEqual({ name: '\u00e4\n' });
   expect(jsonName('name', Buffer.from([0x61, 0xff]))).toEqual({ name: 'a\ufffd', nameBase64: 'Yf8=' });
 });
 
