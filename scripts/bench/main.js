@@ -23,6 +23,9 @@ const { values, positionals } = parseArgs({
   options: { size: { type: 'string', default: '2048' }, runs: { type: 'string', default: '5' }, json: { type: 'string' }, help: { type: 'boolean' } },
 });
 const settings = { imageBytes: Number(values.size) * 1024 * 1024, runs: Number(values.runs) };
+// What is to be removed at the end is removed on 'exit'.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
 const unknown = positionals.filter((name) => !(name in sections));
 
 if (values.help === true || unknown.length > 0 || !(settings.imageBytes > 0) || !(settings.runs > 0)) {

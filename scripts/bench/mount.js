@@ -18,6 +18,8 @@ class Mount {
   constructor(child, path) {
     this.child = child;
     this.path = path;
+    this.end = () => child.kill();
+    process.once('exit', this.end);
   }
 
   /** Bytes of memory now and at most so far. */
@@ -28,6 +30,7 @@ class Mount {
   }
 
   async close() {
+    process.removeListener('exit', this.end);
     const end = once(this.child, 'exit');
     if (this.child.connected) this.child.disconnect();
     else this.child.kill();
