@@ -5,8 +5,8 @@ import type { ManifestFile } from '../format/manifest.js';
 import type { GroupFacts } from '../store/datastore.js';
 import type { TreeContext } from './context.js';
 import type { XattrValue, Xattrs } from './node.js';
-import type { SnapshotState } from './snapshot-state.js';
-import type { OpenStream } from './stream-opener.js';
+import type { SnapshotState } from '../archive/snapshot-state.js';
+import type { OpenStream } from '../archive/stream-opener.js';
 
 type Facts = Record<string, string | number | undefined>;
 

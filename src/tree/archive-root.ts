@@ -12,8 +12,8 @@ import { archiveXattrs, streamXattrs } from './archive-facts.js';
 import type { TreeContext } from './context.js';
 import { directoryAttributes, freshMs, type Xattrs } from './node.js';
 import { PxarArchive } from './pxar-archive.js';
-import { contentKey, type SnapshotState } from './snapshot-state.js';
-import { openStream } from './stream-opener.js';
+import { contentKey, type SnapshotState } from '../archive/snapshot-state.js';
+import { openStream } from '../archive/stream-opener.js';
 
 export interface ArchiveSource {
   /** Names the archive and its content. */

@@ -9,7 +9,7 @@ import { FileError, StoreError } from '../errors.js';
 import type { ArchiveRoot } from './archive-root.js';
 import type { PxarArchive } from './pxar-archive.js';
 import type { Ino } from '../vfs/file-system.js';
-import type { OpenStream } from './stream-opener.js';
+import type { OpenStream } from '../archive/stream-opener.js';
 
 type Shelved = PxarArchive | OpenStream;
 

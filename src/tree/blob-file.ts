@@ -1,16 +1,13 @@
 /** A blob of a snapshot, decoded: configuration files, logs, the master-key copy of the key, the manifest itself. */
-import { createHash } from 'node:crypto';
-import { decodeBlob } from '../codec/blob-decoder.js';
-import { codeOf, messageOf, StoreError } from '../errors.js';
-import { blobOverheadBytes, decodeBlobHeader } from '../format/blob.js';
+import { openBlob } from '../archive/blob-opener.js';
+import { blobOverheadBytes } from '../format/blob.js';
 import type { ManifestFile } from '../format/manifest.js';
-import { snapshotPath } from '../format/snapshot-name.js';
 import type { Attributes, Ino, OpenFile, Timestamp } from '../vfs/file-system.js';
 import { archiveXattrs } from './archive-facts.js';
 import type { TreeContext } from './context.js';
 import { openBytes } from './bytes-file.js';
 import { fileAttributes, TreeNode, type Xattrs } from './node.js';
-import { requiredKey, type SnapshotState } from './snapshot-state.js';
+import type { SnapshotState } from '../archive/snapshot-state.js';
 
 export interface BlobSource {
   readonly state: SnapshotState;
@@ -61,34 +58,9 @@ export class BlobFile extends TreeNode {
   }
 
   async #content(): Promise<Buffer> {
-    const { state, fileName } = this.#source;
-    const path = `${snapshotPath(state.snapshot)}/${fileName}`;
-    const bytes = await this.#context.store.blob(state.snapshot, fileName);
-    this.#compare(bytes, path);
-    try {
-      const key = decodeBlobHeader(bytes).encrypted ? requiredKey(this.#context, state, path) : undefined;
-      return decodeBlob(bytes, await this.#context.zstd, key);
-    } catch (error) {
-      // requiredKey() has said what is missing.
-      if (codeOf(error) !== 'KEY_REQUIRED') this.#context.damage.reportOnce(`${path}: ${messageOf(error)}`);
-      throw error;
-    }
+    const { state, fileName, listed } = this.#source;
+    const { content, doubt } = await openBlob(this.#context, state, fileName, listed);
+    this.#doubt = doubt;
+    return content;
   }
-
-  #compare(bytes: Buffer, path: string): void {
-    const { listed, state } = this.#source;
-    if (listed === undefined) return;
-    const mismatch = mismatchOf(bytes, listed, path);
-    if (mismatch !== undefined) this.#context.damage.reportOnce(mismatch.message);
-    const refusal = state.refusal ?? mismatch;
-    if (refusal === undefined) return;
-    if (!this.#context.salvage) throw refusal;
-    this.#doubt = messageOf(refusal);
-  }
-}
-
-function mismatchOf(bytes: Buffer, listed: ManifestFile, path: string): StoreError | undefined {
-  const csum = createHash('sha256').update(bytes).digest('hex');
-  if (bytes.length === listed.size && csum === listed.csum) return undefined;
-  return new StoreError('MANIFEST_MISMATCH', `${path} is not the file that its manifest lists: it is refused`);
 }

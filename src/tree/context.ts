@@ -1,20 +1,10 @@
 /** What all nodes of one tree share. */
-import type { DamageLog } from '../archive/damage.js';
-import type { ChunkCache } from '../codec/chunk-cache.js';
-import type { EncryptionKey } from '../crypto/encryption-key.js';
-import type { Zstd } from '../os/zstd/zstd.js';
-import type { Datastore } from '../store/datastore.js';
+import type { ArchiveContext } from '../archive/archive-context.js';
 import type { Ino, Timestamp } from '../vfs/file-system.js';
 import type { ArchiveShelf } from './archive-shelf.js';
 import type { NodeOwner, TreeNode } from './node.js';
 
-export interface TreeContext {
-  readonly store: Datastore;
-  readonly keys: readonly EncryptionKey[];
-  readonly cache: ChunkCache;
-  readonly damage: DamageLog;
-  readonly zstd: Promise<Zstd>;
-  readonly salvage: boolean;
+export interface TreeContext extends ArchiveContext {
   readonly owner: NodeOwner;
   /** When the tree was opened: the time of what has none of its own. */
   readonly opened: Timestamp;

@@ -7,7 +7,7 @@ import { S_IFMT } from '../vfs/file-system.js';
 import { andThen } from '../vfs/maybe.js';
 import { metadataOf, pxarAttributes, pxarInodeFlags, pxarXattrs } from './pxar-attributes.js';
 import { PxarListing } from './pxar-listing.js';
-import type { OpenStream } from './stream-opener.js';
+import type { OpenStream } from '../archive/stream-opener.js';
 
 /** The content of an archive never changes. */
 const foreverMs = 365 * 86_400_000;

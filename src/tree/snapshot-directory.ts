@@ -1,5 +1,6 @@
 /** A snapshot: its manifest, its blobs decoded, its images as files with their partitions beside them, its archives as trees. */
-import { archiveKind, clientLogFileName, logicalName, manifestFileName } from '../format/archive-name.js';
+import { clientLogFileName, logicalName, manifestFileName } from '../format/archive-name.js';
+import { snapshotContents, type SnapshotContent } from '../archive/snapshot-contents.js';
 import type { ManifestFile } from '../format/manifest.js';
 import { snapshotPath, type SnapshotName } from '../format/snapshot-name.js';
 import type { Attributes, Directory, DirectoryEntry, Entry, Ino, Timestamp } from '../vfs/file-system.js';
@@ -12,9 +13,9 @@ import type { TreeContext } from './context.js';
 import { Fresh } from './fresh.js';
 import { directoryAttributes, freshMs, listedDirectory, TreeNode, type Xattrs } from './node.js';
 import { PartitionsDirectory } from './partitions-directory.js';
-import { contentKey, readSnapshotState, type SnapshotState } from './snapshot-state.js';
+import { contentKey, readSnapshotState, type SnapshotState } from '../archive/snapshot-state.js';
 import { StreamFile, type StreamSource } from './stream-file.js';
-import { openStream } from './stream-opener.js';
+import { openStream } from '../archive/stream-opener.js';
 
 /** What a name in a snapshot stands for. Its node is made when somebody asks for it. */
 interface Shown {
@@ -85,12 +86,13 @@ export class SnapshotDirectory extends TreeNode {
 
   *#filesShown(state: SnapshotState): Generator<Shown> {
     const stored = new Map(state.facts.files.map((file) => [file.name, file.size]));
-    for (const file of state.manifest?.files ?? []) {
-      const storedBytes = stored.get(file.filename);
-      if (storedBytes === undefined) {
-        this.#context.damage.reportOnce(`${snapshotPath(state.snapshot)}: ${file.filename} is in the manifest but not in the store`);
-      } else if (archiveKind(file.filename) === 'blob') yield this.#blobShown(state, file.filename, storedBytes, file);
-      else yield* this.#indexShown(state, file);
+    for (const content of state.manifest === undefined ? [] : snapshotContents(state.manifest)) {
+      for (const { filename } of content.files) {
+        if (stored.has(filename)) continue;
+        this.#context.damage.reportOnce(`${snapshotPath(state.snapshot)}: ${filename} is in the manifest but not in the store`);
+      }
+      const storedBytes = stored.get(content.files[0].filename);
+      if (storedBytes !== undefined) yield* this.#contentShown(state, content, storedBytes);
     }
     const logBytes = stored.get(clientLogFileName);
     if (logBytes !== undefined) yield this.#blobShown(state, clientLogFileName, logBytes, undefined);
@@ -102,20 +104,19 @@ export class SnapshotDirectory extends TreeNode {
     return { name: logicalName(fileName), type: S_IFREG, node: () => this.#context.nodes.node(key, (ino) => new BlobFile(ino, this.#context, source)) };
   }
 
-  *#indexShown(state: SnapshotState, file: ManifestFile): Generator<Shown> {
-    const name = logicalName(file.filename);
-    if (name.endsWith('.ppxar') && fileOf(state, name.replace(/\.ppxar$/, '.mpxar')) !== undefined) return;
-    if (/\.m?pxar$/.test(name)) yield this.#archiveShown(state, file, name);
+  *#contentShown(state: SnapshotState, content: SnapshotContent, storedBytes: number): Generator<Shown> {
+    const { name, kind, files } = content;
+    const [file] = files;
+    if (kind === 'blob') yield this.#blobShown(state, file.filename, storedBytes, file);
+    else if (kind === 'archive') yield this.#archiveShown(state, content);
     else yield this.#streamShown(state, file, name);
-    if (name.endsWith('.img')) yield this.#partitionsShown(state, file, name);
+    if (kind === 'image') yield this.#partitionsShown(state, file, name);
   }
 
-  #archiveShown(state: SnapshotState, file: ManifestFile, name: string): Shown {
-    const payload = name.endsWith('.mpxar') ? fileOf(state, name.replace(/\.mpxar$/, '.ppxar')) : undefined;
-    const files = payload === undefined ? [file] : [file, payload];
-    const key = contentKey(state, name, files.map(({ csum }) => csum).join());
+  #archiveShown(state: SnapshotState, { name, files }: SnapshotContent): Shown {
+    const key = contentKey(state, logicalName(files[0].filename), files.map(({ csum }) => csum).join());
     const node = (): ArchiveRoot => archiveRoot(this.#context, { key, state, files, time: this.#time });
-    return { name: name.replace(/\.mpxar$/, '.pxar'), type: S_IFDIR, node };
+    return { name, type: S_IFDIR, node };
   }
 
   #streamShown(state: SnapshotState, file: ManifestFile, name: string): Shown {
@@ -139,9 +140,4 @@ export class SnapshotDirectory extends TreeNode {
       facts: { files: [file], fingerprint: state.manifest?.unprotected.keyFingerprint },
     };
   }
-
-}
-
-function fileOf(state: SnapshotState, name: string): ManifestFile | undefined {
-  return state.manifest?.files.find(({ filename }) => archiveKind(filename) === 'dynamic' && logicalName(filename) === name);
 }

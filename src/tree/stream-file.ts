@@ -5,7 +5,7 @@ import type { Attributes, Ino, MaybePromise, OpenFile, Timestamp } from '../vfs/
 import { archiveXattrs, streamXattrs, type ArchiveFacts } from './archive-facts.js';
 import type { TreeContext } from './context.js';
 import { fileAttributes, TreeNode, type Xattrs } from './node.js';
-import type { OpenStream } from './stream-opener.js';
+import type { OpenStream } from '../archive/stream-opener.js';
 
 export interface StreamPart {
   readonly start: number;

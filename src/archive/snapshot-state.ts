@@ -11,7 +11,7 @@ import { formatFingerprint } from '../format/fingerprint.js';
 import { parseManifest, type Manifest } from '../format/manifest.js';
 import { snapshotPath, type SnapshotName } from '../format/snapshot-name.js';
 import type { SnapshotFacts } from '../store/datastore.js';
-import type { TreeContext } from './context.js';
+import type { ArchiveContext } from './archive-context.js';
 
 export interface SnapshotState {
   readonly snapshot: SnapshotName;
@@ -25,7 +25,7 @@ export interface SnapshotState {
   readonly refusal: Error | undefined;
 }
 
-export async function readSnapshotState(context: TreeContext, snapshot: SnapshotName, before?: SnapshotState): Promise<SnapshotState> {
+export async function readSnapshotState(context: ArchiveContext, snapshot: SnapshotName, before?: SnapshotState): Promise<SnapshotState> {
   const facts = await context.store.snapshotFacts(snapshot);
   if (before?.facts.version === facts.version) return before;
   const nothing = { snapshot, facts, manifest: undefined, manifestJson: Buffer.alloc(0), key: undefined, refusal: undefined };
@@ -48,7 +48,7 @@ function keyOf(keys: readonly EncryptionKey[], manifest: Manifest): EncryptionKe
   return keys.find(({ fingerprint }) => fingerprint.equals(wanted));
 }
 
-function signatureRefusal(context: TreeContext, snapshot: SnapshotName, manifest: Manifest, key: EncryptionKey | undefined): Error | undefined {
+function signatureRefusal(context: ArchiveContext, snapshot: SnapshotName, manifest: Manifest, key: EncryptionKey | undefined): Error | undefined {
   if (key === undefined) return undefined;
   try {
     verifyManifestSignature(manifest, key);
@@ -61,7 +61,7 @@ function signatureRefusal(context: TreeContext, snapshot: SnapshotName, manifest
 }
 
 /** The key for a file of crypt mode `encrypt`. KEY_REQUIRED names the fingerprint that is needed. */
-export function requiredKey(context: TreeContext, state: SnapshotState, what: string): EncryptionKey {
+export function requiredKey(context: ArchiveContext, state: SnapshotState, what: string): EncryptionKey {
   if (state.key !== undefined) return state.key;
   const fingerprint = state.manifest?.unprotected.keyFingerprint;
   const needed = fingerprint === undefined ? 'its key' : `the key with fingerprint ${formatFingerprint(fingerprint)}`;

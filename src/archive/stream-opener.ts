@@ -2,12 +2,12 @@
  * From the name of an index in a snapshot to its bytes: the index is compared with the manifest before anything is read through
  * it. With --salvage what does not fit is opened all the same, and marked.
  */
-import { ChunkStream } from '../archive/chunk-stream.js';
+import { ChunkStream } from './chunk-stream.js';
 import { messageOf, StoreError } from '../errors.js';
 import type { ChunkIndex } from '../format/chunk-index.js';
 import type { ManifestFile } from '../format/manifest.js';
 import { snapshotPath } from '../format/snapshot-name.js';
-import type { TreeContext } from './context.js';
+import type { ArchiveContext } from './archive-context.js';
 import { requiredKey, type SnapshotState } from './snapshot-state.js';
 
 export interface OpenStream {
@@ -17,7 +17,7 @@ export interface OpenStream {
   readonly doubt: string | undefined;
 }
 
-export async function openStream(context: TreeContext, state: SnapshotState, file: ManifestFile): Promise<OpenStream> {
+export async function openStream(context: ArchiveContext, state: SnapshotState, file: ManifestFile): Promise<OpenStream> {
   const path = `${snapshotPath(state.snapshot)}/${file.filename}`;
   const doubts: string[] = [];
   if (state.refusal !== undefined) refuseUnlessSalvage(context, state.refusal, doubts);
@@ -40,7 +40,7 @@ export async function openStream(context: TreeContext, state: SnapshotState, fil
   return { stream, index, doubt: doubts.length === 0 ? undefined : doubts.join('; ') };
 }
 
-async function readIndex(context: TreeContext, state: SnapshotState, fileName: string, path: string): Promise<ChunkIndex> {
+async function readIndex(context: ArchiveContext, state: SnapshotState, fileName: string, path: string): Promise<ChunkIndex> {
   try {
     return await context.store.index(state.snapshot, fileName);
   } catch (error) {
@@ -49,7 +49,7 @@ async function readIndex(context: TreeContext, state: SnapshotState, fileName: s
   }
 }
 
-function refuseUnlessSalvage(context: TreeContext, reason: Error, doubts: string[]): void {
+function refuseUnlessSalvage(context: ArchiveContext, reason: Error, doubts: string[]): void {
   if (!context.salvage) throw reason;
   doubts.push(messageOf(reason));
 }
