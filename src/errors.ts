@@ -31,6 +31,10 @@ export type StoreErrorCode =
   | 'MANIFEST_MISMATCH'
   | 'UNFINISHED'
   | 'NO_PERMISSION'
+  | 'EXISTS'
+  | 'LOCKED'
+  | 'NOT_OWNER'
+  | 'INTERRUPTED'
   | 'CLOSED';
 
 export type FileErrorCode =

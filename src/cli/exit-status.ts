@@ -10,6 +10,9 @@ export const exitStatuses = {
   notADatastore: 5,
   mountFailed: 6,
   busy: 7,
+  exists: 8,
+  warnings: 9,
+  interrupted: 130,
   outputClosed: 141,
 } as const;
 
@@ -24,7 +27,10 @@ export const exitStatusTexts: Readonly<Record<ExitStatusName, string>> = {
   noAccess: 'no permission, or a key or password is missing or wrong',
   notADatastore: 'the source is not a datastore',
   mountFailed: 'mounting or unmounting failed',
-  busy: 'the mount is in use',
+  busy: 'the mount is in use, or the group or datastore is locked by another program',
+  exists: 'what was to be made is there already, or a newer snapshot is',
+  warnings: 'done, but something was left out or could not be restored as it was: the warnings say what',
+  interrupted: 'ended by Ctrl-C or a signal, nothing half-done is left',
   outputClosed: 'whoever read the output closed it',
 };
 
@@ -35,6 +41,10 @@ const nameOfCode: Readonly<Partial<Record<ErrorCode, ExitStatusName>>> = {
   AMBIGUOUS: 'notFound',
   NOT_MOUNTED: 'notFound',
   NO_PERMISSION: 'noAccess',
+  NOT_OWNER: 'noAccess',
+  EXISTS: 'exists',
+  LOCKED: 'busy',
+  INTERRUPTED: 'interrupted',
   KEY_REQUIRED: 'noAccess',
   WRONG_KEY: 'noAccess',
   WRONG_PASSWORD: 'noAccess',

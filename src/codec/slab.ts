@@ -1,11 +1,10 @@
 /**
- * One block of memory that main thread and workers share, handed out in rooms of a power of two between 64 KiB and
- * 16 MiB (the buddy system), so that chunks of any size fit without copies and without garbage.
+ * One block of memory that main thread and workers share, handed out in rooms of a power of two from 64 KiB on
+ * (the buddy system), so that chunks of any size fit without copies and without garbage.
  */
 import { chunkBytesMax } from '../format/blob.js';
 
 const roomBytesMin = 1 << 16;
-const roomBytesMax = chunkBytesMax;
 
 export interface Room {
   readonly offset: number;
@@ -20,12 +19,14 @@ export function roomBytes(length: number): number {
 
 export class Slab {
   readonly memory: SharedArrayBuffer;
+  readonly #roomBytesMax: number;
   /** Offsets of free rooms by their size. */
   readonly #free = new Map<number, Set<number>>();
   #bytesFree: number;
 
-  /** `bytes` is rounded down to whole 16 MiB, at least one of them. Pages are taken from the system when first used. */
-  constructor(bytes: number) {
+  /** `bytes` is rounded down to whole rooms of the largest size, at least one of them. Pages are taken from the system when first used. */
+  constructor(bytes: number, roomBytesMax = chunkBytesMax) {
+    this.#roomBytesMax = roomBytesMax;
     const blocks = Math.max(Math.floor(bytes / roomBytesMax), 1);
     this.memory = new SharedArrayBuffer(blocks * roomBytesMax);
     this.#bytesFree = this.memory.byteLength;
@@ -45,8 +46,8 @@ export class Slab {
   allocate(length: number): Room | undefined {
     const bytes = roomBytes(length);
     let size = bytes;
-    while (size <= roomBytesMax && this.#freeOf(size).size === 0) size *= 2;
-    if (size > roomBytesMax) return undefined;
+    while (size <= this.#roomBytesMax && this.#freeOf(size).size === 0) size *= 2;
+    if (size > this.#roomBytesMax) return undefined;
     const offset = takeAny(this.#freeOf(size));
     while (size > bytes) {
       size /= 2;
@@ -59,7 +60,7 @@ export class Slab {
   free(room: Room): void {
     let { offset, bytes } = room;
     this.#bytesFree += bytes;
-    while (bytes < roomBytesMax) {
+    while (bytes < this.#roomBytesMax) {
       const inPair = offset % (bytes * 2);
       const buddy = inPair === 0 ? offset + bytes : offset - bytes;
       if (!this.#freeOf(bytes).delete(buddy)) break;

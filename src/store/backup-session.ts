@@ -1,0 +1,72 @@
+/**
+ * Writing one snapshot. While a session lives, its group is locked against other writers, the newest snapshot against removal,
+ * and the datastore against garbage collection. Nothing of the new snapshot can be seen before `finish` has made it whole and durable;
+ * chunks stay useful whatever happens. Format: datastore, sections 3.2 to 3.7 and 4.4.
+ */
+import type { ContentMemory } from '../codec/content-memory.js';
+import type { EncryptionKey } from '../crypto/encryption-key.js';
+import type { SnapshotName } from '../format/snapshot-name.js';
+
+export interface BackupOptions {
+  readonly snapshot: SnapshotName;
+  /** Present if chunks are to be encrypted. */
+  readonly key: EncryptionKey | undefined;
+  /** Of a new group; that of an existing one must allow it. Undefined: whoever owns the group, `root@pam` for a new one. */
+  readonly owner: string | undefined;
+  readonly warn: (line: string) => void;
+}
+
+export interface StoredChunk {
+  /** 32 bytes. */
+  readonly digest: Buffer;
+  /** Whether it was not in the datastore before. */
+  readonly added: boolean;
+  /** Bytes of its file; 0 if it was not added. */
+  readonly encodedBytes: number;
+}
+
+export interface ReusedChunk {
+  readonly digest: Buffer;
+  /** Bytes of content. */
+  readonly length: number;
+}
+
+/** Chunks that were put so far. A chunk that was put twice counts once. */
+export interface SessionStatistics {
+  readonly chunks: number;
+  readonly bytes: number;
+  /** Those of them that were not in the datastore before. */
+  readonly chunksAdded: number;
+  readonly bytesAdded: number;
+  readonly encodedBytesAdded: number;
+}
+
+export interface BackupSession {
+  readonly snapshot: SnapshotName;
+  readonly owner: string;
+  /** The newest finished snapshot of the group. */
+  readonly previous: SnapshotName | undefined;
+  /** Where contents of chunks must lie. */
+  readonly memory: ContentMemory;
+  readonly statistics: SessionStatistics;
+  /**
+   * Makes sure that a chunk with this content is in the datastore. `content` is a view of `memory`, 1 byte to chunkBytesMax, and must
+   * not change before this settles. Rejects with the system's error (ENOSPC, EACCES, EIO...).
+   */
+  putChunk(content: Buffer): Promise<StoredChunk>;
+  /** As putChunk() for `length` zeros, which need no memory; hashed and stored at most once for each length. */
+  putZeros(length: number): Promise<StoredChunk>;
+  /**
+   * For chunks that an earlier index names: keeps them from the next garbage collection. Gives the positions of those whose file is missing,
+   * empty or of an impossible size: their content has to be put again.
+   */
+  reuseChunks(chunks: readonly ReusedChunk[]): Promise<readonly number[]>;
+  /** `bytes`: a whole index file. */
+  writeIndex(fileName: string, bytes: Buffer): Promise<void>;
+  /** `bytes`: an encoded blob. */
+  writeBlob(fileName: string, bytes: Buffer): Promise<void>;
+  /** Writes the manifest (an encoded blob) and makes the snapshot visible. When it resolves, all of it survives a power cut. */
+  finish(manifest: Buffer): Promise<void>;
+  /** Removes what was written but for chunks. Does nothing after finish(). Never rejects. */
+  abort(): Promise<void>;
+}
