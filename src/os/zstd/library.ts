@@ -24,9 +24,11 @@ export function zstdOfLibrary(): Zstd | undefined {
       if (length > target.length) throw badFrame(source, target);
       return length;
     },
-    compress(source) {
+    compress(source, room) {
       encoder ??= createEncoder();
-      const target = Buffer.allocUnsafe(Math.max(source.length - 1, 0));
+      // What does not fit into one byte less than the source has is not shorter.
+      const bytes = Math.max(source.length - 1, 0);
+      const target = room?.subarray(0, bytes) ?? Buffer.allocUnsafe(bytes);
       const length = Number(encode(encoder, target, target.length, source, source.length, level));
       return length > target.length ? undefined : target.subarray(0, length);
     },
