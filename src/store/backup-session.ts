@@ -3,6 +3,7 @@
  * and the datastore against garbage collection. Nothing of the new snapshot can be seen before `finish` has made it whole and durable;
  * chunks stay useful whatever happens. Format: datastore, sections 3.2 to 3.7 and 4.4.
  */
+import type { ReusedChunk, StoredChunk, StorerStatistics } from '../codec/chunk-storer.js';
 import type { ContentMemory } from '../codec/content-memory.js';
 import type { EncryptionKey } from '../crypto/encryption-key.js';
 import type { SnapshotName } from '../format/snapshot-name.js';
@@ -16,30 +17,8 @@ export interface BackupOptions {
   readonly warn: (line: string) => void;
 }
 
-export interface StoredChunk {
-  /** 32 bytes. */
-  readonly digest: Buffer;
-  /** Whether it was not in the datastore before. */
-  readonly added: boolean;
-  /** Bytes of its file; 0 if it was not added. */
-  readonly encodedBytes: number;
-}
-
-export interface ReusedChunk {
-  readonly digest: Buffer;
-  /** Bytes of content. */
-  readonly length: number;
-}
-
-/** Chunks that were put so far. A chunk that was put twice counts once. */
-export interface SessionStatistics {
-  readonly chunks: number;
-  readonly bytes: number;
-  /** Those of them that were not in the datastore before. */
-  readonly chunksAdded: number;
-  readonly bytesAdded: number;
-  readonly encodedBytesAdded: number;
-}
+export type { ReusedChunk, StoredChunk };
+export type SessionStatistics = StorerStatistics;
 
 export interface BackupSession {
   readonly snapshot: SnapshotName;

@@ -1,11 +1,12 @@
 /**
- * What a mount, a restore or a server needs of a datastore, wherever it is. Nothing above this file may know
- * whether a store is local or remote. All operations read; a store that others work on may answer NOT_FOUND for
+ * What a mount, a restore, a backup or a server needs of a datastore, wherever it is. Nothing above this file may know
+ * whether a store is local or remote. All operations but `beginBackup` read; a store that others work on may answer NOT_FOUND for
  * what a listing has just named.
  */
 import type { ChunkIndex } from '../format/chunk-index.js';
 import type { Namespace } from '../format/namespace.js';
 import type { GroupName, SnapshotName } from '../format/snapshot-name.js';
+import type { BackupOptions, BackupSession } from './backup-session.js';
 
 export interface GroupFacts {
   readonly owner: string | undefined;
@@ -59,5 +60,11 @@ export interface Datastore {
    * listed before, until the function that it returns is called.
    */
   watch(listener: (directory: string) => void): () => void;
+  /**
+   * Begins to write a new snapshot. LOCKED: garbage collection, another backup of the group or something else keeps writers out;
+   * EXISTS: the group has a snapshot that is not older; NOT_FOUND: there is no such namespace; NOT_OWNER; NO_PERMISSION; NOT_SUPPORTED;
+   * BAD_NAME and USAGE for names that cannot be.
+   */
+  beginBackup(options: BackupOptions): Promise<BackupSession>;
   close(): Promise<void>;
 }

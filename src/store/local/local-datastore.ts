@@ -1,5 +1,5 @@
 /**
- * A datastore in a directory, as a server keeps it. It takes no locks and writes nothing, so that it may lie on read-only media or
+ * A datastore in a directory, as a server keeps it. Reading takes no locks and writes nothing, so that it may lie on read-only media or
  * be in use by a server at the same time. Format: datastore, sections 1 and 3.1.
  */
 import { lstat, readdir, realpath, stat, statfs } from 'node:fs/promises';
@@ -16,9 +16,11 @@ import { isNamespaceChild, namespacePath, type Namespace } from '../../format/na
 import { parseNotes } from '../../format/notes.js';
 import { parseOwner } from '../../format/owner.js';
 import { backupTypes, compareGroups, groupPath, isBackupId, snapshotPath, type GroupName, type SnapshotName } from '../../format/snapshot-name.js';
+import type { BackupOptions, BackupSession } from '../backup-session.js';
 import type { Datastore, GroupFacts, SnapshotFacts, StoreSpace } from '../datastore.js';
 import { readWhole, subdirectories, subdirectoriesIfAny, translated } from './directory.js';
 import { DirectoryWatch } from './directory-watch.js';
+import { serverPaths, type ServerPaths } from './server.js';
 
 const textBytesMax = 1 << 20;
 const statsAtOnce = 1024;
@@ -27,9 +29,11 @@ const protectedName = '.protected';
 class LocalDatastore implements Datastore {
   readonly location: string;
   readonly #watch: DirectoryWatch;
+  readonly #server: ServerPaths;
 
-  constructor(location: string) {
+  constructor(location: string, server: ServerPaths) {
     this.location = location;
+    this.#server = server;
     this.#watch = new DirectoryWatch(location);
   }
 
@@ -107,6 +111,12 @@ class LocalDatastore implements Datastore {
     return this.#watch.listen(listener);
   }
 
+  async beginBackup(options: BackupOptions): Promise<BackupSession> {
+    // Who only reads does not wait for what writes.
+    const { beginLocalBackup } = await import('./begin-backup.js');
+    return await beginLocalBackup(this.location, this.#server, options);
+  }
+
   close(): Promise<void> {
     this.#watch.close();
     return Promise.resolve();
@@ -132,12 +142,12 @@ class LocalDatastore implements Datastore {
   }
 }
 
-/** Opens the datastore in `directory`. NOT_FOUND, NO_PERMISSION, or NOT_A_DATASTORE. */
-export async function openLocalDatastore(directory: string): Promise<Datastore> {
+/** Opens the datastore in `directory`. `server`: where one on this host has its files. NOT_FOUND, NO_PERMISSION, or NOT_A_DATASTORE. */
+export async function openLocalDatastore(directory: string, { server = serverPaths }: { readonly server?: ServerPaths } = {}): Promise<Datastore> {
   const location = await translated(directory, () => realpath(directory));
   const chunks = join(location, '.chunks');
   try {
-    if ((await translated(chunks, () => stat(chunks))).isDirectory()) return new LocalDatastore(location);
+    if ((await translated(chunks, () => stat(chunks))).isDirectory()) return new LocalDatastore(location, server);
   } catch (error) {
     if (codeOf(error) !== 'NOT_FOUND') throw error;
   }

@@ -1,0 +1,24 @@
+/** A local datastore as one session writes it. */
+import { StoreError } from '../../errors.js';
+import { lockProcess, type LockStack } from './locks.js';
+import { ownerToGive, type StoreOwner } from './ownership.js';
+import { serverOf, type ServerPaths, type Serving } from './server.js';
+
+export interface WritableStore extends Serving {
+  readonly location: string;
+  /** Whom to give what is made; undefined if it is theirs anyway. */
+  readonly owner: StoreOwner | undefined;
+  readonly warn: (line: string) => void;
+}
+
+/** Locks it against garbage collection. LOCKED, NO_PERMISSION, NOT_SUPPORTED. */
+export async function openWritable(location: string, paths: ServerPaths, warn: (line: string) => void, locks: LockStack): Promise<WritableStore> {
+  const owner = await ownerToGive(location, warn);
+  const serving = await serverOf(location, paths);
+  const lock = lockProcess(location, owner);
+  if (lock === undefined) {
+    throw new StoreError('LOCKED', `${location} is locked: garbage collection or another program that keeps writers out is running; try again later`);
+  }
+  locks.push(lock);
+  return { location, owner, warn, ...serving };
+}
