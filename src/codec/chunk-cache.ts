@@ -70,7 +70,7 @@ export class ChunkCache {
 
   constructor(options: ChunkCacheOptions) {
     this.#slab = new Slab(options.bytesMax);
-    this.#pool = new WorkerPool({ memory: this.#slab.memory, keys: options.keys }, options.workers);
+    this.#pool = new WorkerPool({ kind: 'decode', memory: this.#slab.memory, keys: options.keys }, options.workers);
     this.#pathOf = options.pathOf;
     this.#ready = new LRUCache({
       maxSize: this.#slab.bytes,
@@ -188,7 +188,7 @@ export class ChunkCache {
     const { ref } = request;
     this.#inWork++;
     const { digest, keyNumber, length } = ref;
-    this.#pool.run({ path: this.#pathOf(digest), digest, keyNumber, offset: room.offset, length }, (error) => {
+    this.#pool.run({ kind: 'decode', path: this.#pathOf(digest), digest, keyNumber, offset: room.offset, length }, (error) => {
       this.#inWork--;
       if (error === undefined) {
         const view = this.#slab.view(room, length);

@@ -1,13 +1,39 @@
-/** What main thread and workers tell each other. Data never travels: it lies in the slab. */
+/**
+ * What main thread and workers tell each other. Data never travels: contents lie in shared memory, in decoding and in storing.
+ */
 
-export interface WorkerSetup {
+/** Workers that read chunks into the slab. */
+export interface DecodeSetup {
+  readonly kind: 'decode';
   readonly memory: SharedArrayBuffer;
   /** Raw 32-byte encryption keys; jobs name them by their number here. */
   readonly keys: readonly Uint8Array[];
 }
 
+/** Workers that write chunks from it. */
+export interface StoreSetup extends ChunkPlace {
+  readonly kind: 'store';
+  readonly memory: SharedArrayBuffer;
+  /** Raw 32 bytes; present if chunks are to be encrypted. */
+  readonly key: Uint8Array | undefined;
+}
+
+/** Where chunk files go, and how. */
+export interface ChunkPlace {
+  /** `.chunks` of a datastore. */
+  readonly chunksDirectory: string;
+  /** Where files lie until they are whole; best on the same file system. */
+  readonly temporaryDirectory: string;
+  /** Of new files; undefined: whoever runs this. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  /** Whether each chunk is to survive a power cut as soon as it is stored. */
+  readonly durable: boolean;
+}
+
+export type WorkerSetup = DecodeSetup | StoreSetup;
+
 export interface DecodeJob {
-  readonly job: number;
+  readonly kind: 'decode';
   readonly path: string;
   readonly digest: Uint8Array;
   /** -1: the chunk is not encrypted. */
@@ -16,14 +42,65 @@ export interface DecodeJob {
   readonly length: number;
 }
 
-/** `end`: no further job will come. */
-export type WorkerRequest = DecodeJob | 'end';
-
-export interface JobResult {
-  readonly job: number;
-  /** Absent: the chunk is whole and verified in the slab. */
-  readonly failure?: { readonly code: string | undefined; readonly errno: number | undefined; readonly message: string };
+/** The content is [offset, offset + length) of the memory. */
+export interface StoreJob {
+  readonly kind: 'store';
+  readonly offset: number;
+  readonly length: number;
 }
+
+export interface StoreZerosJob {
+  readonly kind: 'storeZeros';
+  readonly length: number;
+}
+
+export interface TouchJob {
+  readonly kind: 'touch';
+  /** One after the other, 32 bytes each. */
+  readonly digests: Uint8Array;
+  /** Bytes of content of each. */
+  readonly lengths: readonly number[];
+}
+
+export type Job = DecodeJob | StoreJob | StoreZerosJob | TouchJob;
+
+export interface StoreOutcome {
+  readonly digest: Uint8Array;
+  readonly added: boolean;
+  readonly encodedBytes: number;
+}
+
+interface Outcomes {
+  /** The chunk is whole and verified in the slab. */
+  readonly decode: undefined;
+  readonly store: StoreOutcome;
+  readonly storeZeros: StoreOutcome;
+  /** Positions of those that have to be put again. */
+  readonly touch: readonly number[];
+}
+
+export type OutcomeOf<J extends Job> = Outcomes[J['kind']];
+
+export interface NumberedJob {
+  readonly number: number;
+  readonly job: Job;
+}
+
+/** `end`: no further job will come. */
+export type WorkerRequest = NumberedJob | 'end';
+
+export interface JobFailure {
+  readonly code: string | undefined;
+  readonly errno: number | undefined;
+  readonly syscall: string | undefined;
+  readonly path: string | undefined;
+  readonly message: string;
+}
+
+export type JobResult = { readonly number: number } & (
+  | { readonly outcome: OutcomeOf<Job>; readonly failure?: undefined }
+  | { readonly failure: JobFailure }
+);
 
 /** `ready`: the thread has started and loaded what it needs. */
 export type WorkerAnswer = JobResult | 'ready';

@@ -6,15 +6,17 @@
  */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { StoreError } from '../errors.js';
-import type { DecodeJob, JobResult, WorkerAnswer, WorkerRequest, WorkerSetup } from './worker-messages.js';
+import { FileError, StoreError } from '../errors.js';
+import type { Job, JobFailure, JobResult, NumberedJob, OutcomeOf, WorkerAnswer, WorkerRequest, WorkerSetup } from './worker-messages.js';
 
 const jobsPerWorkerMax = 2;
 export const workersMax = 64;
 
+type Done = (result: Error | OutcomeOf<Job>) => void;
+
 interface Crew {
   readonly worker: Worker;
-  readonly jobs: Map<number, (error: Error | undefined) => void>;
+  readonly jobs: Map<number, Done>;
 }
 
 export class WorkerPool {
@@ -44,15 +46,14 @@ export class WorkerPool {
     while (this.#crew.length < this.#size && !this.#closed) this.#hire();
   }
 
-  /** Calls `done` once, with an error unless the chunk is verified in its place. The caller minds `capacity`. */
-  run(job: Omit<DecodeJob, 'job'>, done: (error: Error | undefined) => void): void {
+  /** Calls `done` once, with the outcome or an error. The caller minds `capacity`, and gives only jobs that the setup is for. */
+  run<J extends Job>(job: J, done: (result: Error | OutcomeOf<J>) => void): void {
     this.start();
     const least = this.#crew.reduce((a, b) => (b.jobs.size < a.jobs.size ? b : a));
     const number = this.#nextJob++;
     if (least.jobs.size === 0) least.worker.ref();
-    least.jobs.set(number, done);
-    // A copy: a message with a view takes along all of the memory below it, here a whole index.
-    least.worker.postMessage({ ...job, digest: new Uint8Array(job.digest), job: number } satisfies DecodeJob);
+    least.jobs.set(number, done as Done);
+    least.worker.postMessage({ number, job: withoutNeighbours(job) } satisfies NumberedJob);
   }
 
   /** Resolves when all jobs that were given and all threads have ended. */
@@ -62,7 +63,8 @@ export class WorkerPool {
   }
 
   #hire(): void {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: this.#setup });
+    // Options of the process may be such that no thread with a file to run takes them (--input-type).
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: this.#setup, execArgv: [] });
     const crew: Crew = { worker, jobs: new Map() };
     this.#crew.push(crew);
     worker.on('message', (answer: WorkerAnswer) => {
@@ -75,16 +77,21 @@ export class WorkerPool {
     });
     worker.on('exit', () => {
       this.#crew.splice(this.#crew.indexOf(crew), 1);
-      const lost = new StoreError('CLOSED', 'a worker thread ended before its chunk was decoded', { cause: reason });
+      const lost = new StoreError('CLOSED', 'a worker thread ended before its work was done', { cause: reason });
       for (const done of crew.jobs.values()) done(lost);
     });
   }
 }
 
 function finish({ jobs }: Crew, result: JobResult): void {
-  const done = jobs.get(result.job);
-  jobs.delete(result.job);
-  done?.(result.failure === undefined ? undefined : failure(result.failure));
+  const done = jobs.get(result.number);
+  jobs.delete(result.number);
+  done?.(result.failure === undefined ? result.outcome : failure(result.failure));
+}
+
+/** A message with a view takes along all of the memory below it, here a whole index. */
+function withoutNeighbours(job: Job): Job {
+  return job.kind === 'decode' ? { ...job, digest: new Uint8Array(job.digest) } : job;
 }
 
 function ended(worker: Worker): Promise<void> {
@@ -97,7 +104,9 @@ function ended(worker: Worker): Promise<void> {
   });
 }
 
-function failure({ code, errno, message }: NonNullable<JobResult['failure']>): Error {
+function failure({ message, ...facts }: JobFailure): Error {
+  const { code } = facts;
   if (code === 'CHUNK_MISSING' || code === 'CHUNK_CORRUPT') return new StoreError(code, message);
-  return Object.assign(new Error(message), { code, errno });
+  if (code === 'NOT_SUPPORTED') return new FileError(code, message);
+  return Object.assign(new Error(message), facts);
 }

@@ -1,28 +1,24 @@
-/** The worker thread: decodes one chunk after another into the slab. */
+/** The worker thread: decodes one chunk after another into shared memory, or stores them from it. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { EncryptionKey } from '../crypto/encryption-key.js';
 import { codeOf, messageOf } from '../errors.js';
 import { lowerThreadPriority } from '../os/priority.js';
-import { loadZstd } from '../os/zstd/zstd.js';
-import { ChunkDecoder } from './chunk-decoder.js';
-import type { DecodeJob, JobResult, WorkerAnswer, WorkerRequest, WorkerSetup } from './worker-messages.js';
+import { decodeProgram } from './decode-program.js';
+import { storeProgram } from './store-program.js';
+import type { NumberedJob, JobResult, WorkerAnswer, WorkerRequest, WorkerSetup } from './worker-messages.js';
 
 /** The main thread gets the core at once when a request or a result comes (docs/performance.md). */
 const workerNice = 10;
 
 lowerThreadPriority(workerNice);
 const setup = workerData as WorkerSetup;
-const keys = setup.keys.map((key) => new EncryptionKey(Buffer.from(key)));
-const decoder = new ChunkDecoder(await loadZstd());
+const perform = setup.kind === 'decode' ? await decodeProgram(setup) : await storeProgram(setup);
 
-function run(job: DecodeJob): JobResult {
+function run({ number, job }: NumberedJob): JobResult {
   try {
-    const key = job.keyNumber < 0 ? undefined : keys[job.keyNumber];
-    decoder.decode({ path: job.path, digest: job.digest, key }, Buffer.from(setup.memory, job.offset, job.length));
-    return { job: job.job };
+    return { number, outcome: perform(job) };
   } catch (error) {
-    const { errno } = error as { errno?: number };
-    return { job: job.job, failure: { code: codeOf(error), errno, message: messageOf(error) } };
+    const { errno, syscall, path } = error as NodeJS.ErrnoException;
+    return { number, failure: { code: codeOf(error), errno, syscall, path, message: messageOf(error) } };
   }
 }
 

@@ -44,6 +44,23 @@ export function encrypt(encKey: Uint8Array, iv: Uint8Array, plaintext: Uint8Arra
   return { ciphertext, tag: cipher.getAuthTag() };
 }
 
+/**
+ * Encrypts into `target`, which has the plaintext's length and is the same memory or does not overlap it; gives the tag. `iv` as for encrypt(). Without
+ * a buffer of the whole length for each call.
+ */
+export function encryptInto(encKey: Uint8Array, iv: Uint8Array, plaintext: Uint8Array, target: Uint8Array): Buffer {
+  if (target.length !== plaintext.length) {
+    throw new RangeError(`the target has ${target.length} bytes, the plaintext ${plaintext.length}`);
+  }
+  checkLengths(iv);
+  const cipher = createCipheriv(algorithm, encKey, iv, { authTagLength: tagBytes });
+  for (let offset = 0; offset < plaintext.length; offset += pieceBytes) {
+    target.set(cipher.update(plaintext.subarray(offset, offset + pieceBytes)), offset);
+  }
+  cipher.final();
+  return cipher.getAuthTag();
+}
+
 function checkLengths(iv: Uint8Array, tag?: Uint8Array): void {
   if (iv.length !== ivBytes || (tag !== undefined && tag.length !== tagBytes)) {
     throw new RangeError('an IV and a tag have 16 bytes each');

@@ -17,7 +17,7 @@ const memory = new SharedArrayBuffer(1 << 22);
 const pools: WorkerPool[] = [];
 
 function newPool(size?: number): WorkerPool {
-  const pool = new WorkerPool({ memory, keys: keys.map(({ encKey }) => encKey) }, size);
+  const pool = new WorkerPool({ kind: 'decode', memory, keys: keys.map(({ encKey }) => encKey) }, size);
   pools.push(pool);
   return pool;
 }
@@ -30,7 +30,7 @@ afterEach(async () => {
 function run(pool: WorkerPool, digest: Buffer, options: { length: number; offset?: number; keyNumber?: number; path?: string }): Promise<Error | undefined> {
   const { length, offset = 0, keyNumber = -1, path = join(directory, chunkPath(digest)) } = options;
   return new Promise((resolve) => {
-    pool.run({ path, digest, keyNumber, offset, length }, resolve);
+    pool.run({ kind: 'decode', path, digest, keyNumber, offset, length }, resolve);
   });
 }
 
@@ -96,7 +96,7 @@ test('a digest that is a view into a large index travels alone', async () => {
   writeChunk(directory, text('view', 50)).copy(index, 4096);
   expect(await run(pool, index.subarray(4096, 4128), { length: 50 })).toBeUndefined();
   const [message] = posted.mock.calls[0] ?? [];
-  expect((message as { digest: Uint8Array }).digest.buffer.byteLength).toBe(32);
+  expect((message as { job: { digest: Uint8Array } }).job.digest.buffer.byteLength).toBe(32);
 });
 
 test('closing lets what is in work end, and no job is taken any more', async () => {
@@ -114,7 +114,7 @@ function startingThreads(then: string, delayMs: number): Promise<string> {
   const module = fileURLToPath(new URL('../../dist/codec/worker-pool.js', import.meta.url));
   const program = `
     import { WorkerPool } from '${module}';
-    const pool = new WorkerPool({ memory: new SharedArrayBuffer(65536), keys: [] }, 2);
+    const pool = new WorkerPool({ kind: 'decode', memory: new SharedArrayBuffer(65536), keys: [] }, 2);
     pool.start();
     await new Promise((resolve) => setTimeout(resolve, ${delayMs}));
     ${then}`;

@@ -1,0 +1,40 @@
+/**
+ * From the content of a chunk to the bytes of its file: compress, encrypt, CRC. Synchronous: it runs in worker threads.
+ * Format: datastore, section 2.3.
+ */
+import { randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import { encryptInto } from '../crypto/blob-cipher.js';
+import type { EncryptionKey } from '../crypto/encryption-key.js';
+import { chunkBytesMax, encodeBlobHeader, ivBytes } from '../format/blob.js';
+import type { Zstd } from '../os/zstd/zstd.js';
+
+/** Valid until the next chunk is encoded, and no longer than the content lies where it is. */
+export interface EncodedChunk {
+  readonly header: Buffer;
+  readonly payload: Buffer;
+}
+
+export class ChunkEncoder {
+  readonly #zstd: Zstd;
+  readonly #key: EncryptionKey | undefined;
+  /** Buffers of this size for each chunk would cost more than the encryption (docs/performance.md). */
+  readonly #scratch = Buffer.allocUnsafeSlow(chunkBytesMax);
+
+  constructor(zstd: Zstd, key: EncryptionKey | undefined) {
+    this.#zstd = zstd;
+    this.#key = key;
+  }
+
+  encode(content: Buffer): EncodedChunk {
+    const frame = this.#zstd.compress(content, this.#scratch);
+    const plain = frame ?? content;
+    if (this.#key === undefined) {
+      return { header: encodeBlobHeader(frame === undefined ? 'plain' : 'zstd', crc32(plain)), payload: plain };
+    }
+    const iv = randomBytes(ivBytes);
+    const payload = this.#scratch.subarray(0, plain.length);
+    const tag = encryptInto(this.#key.encKey, iv, plain, payload);
+    return { header: encodeBlobHeader(frame === undefined ? 'encrypted' : 'encrypted-zstd', crc32(payload), iv, tag), payload };
+  }
+}
