@@ -1,14 +1,6 @@
 /** Numbers and tables for people. */
 
-const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-
-/** `96.0 MiB`. */
-export function sizeText(bytes: number): string {
-  let unit = 0;
-  let value = bytes;
-  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
-}
+export { sizeText } from '../format/size-text.js';
 
 /** `3d 04:05:06`. */
 export function durationText(seconds: number): string {
