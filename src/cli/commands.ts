@@ -9,6 +9,7 @@ export const commandLoaders: Readonly<Record<string, () => Promise<Command>>> = 
   ls: async () => (await import('./commands/ls.js')).lsCommand,
   cat: async () => (await import('./commands/cat.js')).catCommand,
   stat: async () => (await import('./commands/stat.js')).statCommand,
+  init: async () => (await import('./commands/init.js')).initCommand,
   completion: async () => (await import('./commands/completion.js')).completionCommand,
 };
 

@@ -2,7 +2,6 @@
  * One snapshot of a local datastore while it is written: a hidden directory in its group, which gets its name when it is whole.
  * Format: datastore, sections 3.7, 4.4 and 5.6.
  */
-import { closeSync, constants, openSync } from 'node:fs';
 import { lstat, readdir, rm, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ChunkStorer } from '../../codec/chunk-storer.js';
@@ -12,11 +11,11 @@ import { archiveKind, manifestFileName } from '../../format/archive-name.js';
 import { manifestLockName, nestedManifestLockName, snapshotLockName } from '../../format/lock-name.js';
 import { snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
 import { indexTempName } from '../../format/temp-name.js';
-import { syncFileSystem } from '../../os/file-sync.js';
 import type { BackupOptions, BackupSession, ReusedChunk, SessionStatistics, StoredChunk } from '../backup-session.js';
 import { renameNew, syncDirectory, writeWhole } from './atomic-file.js';
 import { removeNewGroup, type WritableGroup } from './group.js';
 import { LockStack, waitForLockFile } from './locks.js';
+import { syncStore } from './store-sync.js';
 import type { WritableStore } from './writable-store.js';
 
 const memoryBytes = 5 * contentRoomBytesMax;
@@ -231,15 +230,6 @@ function renameShown(hidden: string, path: string): void {
   } catch (cause) {
     if (codeOf(cause) !== 'EEXIST') throw cause;
     throw new StoreError('EXISTS', `${path} was made by another program meanwhile: back up again with a later time`, { cause });
-  }
-}
-
-function syncStore(location: string): void {
-  const fd = openSync(location, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    syncFileSystem(fd);
-  } finally {
-    closeSync(fd);
   }
 }
 

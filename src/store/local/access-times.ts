@@ -1,0 +1,32 @@
+/** Format: datastore, section 7.3. Whether a file system keeps the access times that garbage collection goes by. */
+import { stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { encodeBlob } from '../../codec/blob-encoder.js';
+import { chunkDigest } from '../../crypto/chunk-digest.js';
+import { codeOf } from '../../errors.js';
+import { touchAccessTime } from '../../os/access-time.js';
+import type { Zstd } from '../../os/zstd/zstd.js';
+import { writeWhole } from './atomic-file.js';
+import type { StoreOwner } from './ownership.js';
+
+const zeroChunkBytes = 4 << 20;
+
+/** The chunk that a server makes for this, in every new datastore. Gives its path. */
+export async function writeZeroChunk(chunksDirectory: string, zstd: Zstd, owner: StoreOwner): Promise<string> {
+  const zeros = Buffer.alloc(zeroChunkBytes);
+  const name = chunkDigest(zeros).toString('hex');
+  const path = join(chunksDirectory, name.slice(0, 4), name);
+  try {
+    await writeWhole(dirname(path), basename(path), encodeBlob(zeros, { zstd }), { owner, durable: false, noReplace: true });
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
+  }
+  return path;
+}
+
+/** Touches a file that was last touched longer ago than time stamps are apart. */
+export async function keepsAccessTimes(path: string): Promise<boolean> {
+  const before = await stat(path, { bigint: true });
+  touchAccessTime(path);
+  return (await stat(path, { bigint: true })).atimeNs > before.atimeNs;
+}
