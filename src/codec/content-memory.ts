@@ -2,7 +2,9 @@
  * Memory that the main thread, the workers and the search for cuts share: contents lie in it from the time they are read until their
  * chunks are stored. Who takes more than there is waits until others give back.
  */
-import { Slab, type Room } from './slab.js';
+import type { ScanKernel } from '../format/scan-kernel.js';
+import { newScanMemory, scanBytesMax } from './scan-memory.js';
+import { Slab, wholeRoomsBytes, type Room } from './slab.js';
 
 export type { Room } from './slab.js';
 
@@ -11,10 +13,16 @@ export const contentRoomBytesMax = 32 << 20;
 
 export class ContentMemory {
   readonly #slab: Slab;
+  /** Searches for cuts; fast for pieces that lie in this memory. */
+  readonly kernel: ScanKernel;
   readonly #waiting: { readonly length: number; readonly resolve: (room: Room) => void }[] = [];
 
+  /** `bytes` is rounded down to whole rooms of the largest size: at least one, at most 127. */
   constructor(bytes: number) {
-    this.#slab = new Slab(bytes, contentRoomBytesMax);
+    const bytesMax = Math.min(bytes, scanBytesMax);
+    const { buffer, kernel } = newScanMemory(wholeRoomsBytes(bytesMax, contentRoomBytesMax));
+    this.#slab = new Slab(bytesMax, contentRoomBytesMax, buffer);
+    this.kernel = kernel;
   }
 
   get memory(): SharedArrayBuffer {

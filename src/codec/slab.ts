@@ -17,25 +17,30 @@ export function roomBytes(length: number): number {
   return bytes;
 }
 
+/** Bytes of whole rooms of the largest size: so many as fit, at least one. */
+export function wholeRoomsBytes(bytes: number, roomBytesMax: number): number {
+  return Math.max(Math.floor(bytes / roomBytesMax), 1) * roomBytesMax;
+}
+
 export class Slab {
   readonly memory: SharedArrayBuffer;
+  readonly bytes: number;
   readonly #roomBytesMax: number;
   /** Offsets of free rooms by their size. */
   readonly #free = new Map<number, Set<number>>();
   #bytesFree: number;
 
-  /** `bytes` is rounded down to whole rooms of the largest size, at least one of them. Pages are taken from the system when first used. */
-  constructor(bytes: number, roomBytesMax = chunkBytesMax) {
+  /**
+   * `bytes` is rounded down to whole rooms of the largest size, at least one of them. Pages are taken from the system when first used.
+   * What `memory` has beyond them is not handed out.
+   */
+  constructor(bytes: number, roomBytesMax = chunkBytesMax, memory = new SharedArrayBuffer(wholeRoomsBytes(bytes, roomBytesMax))) {
     this.#roomBytesMax = roomBytesMax;
-    const blocks = Math.max(Math.floor(bytes / roomBytesMax), 1);
-    this.memory = new SharedArrayBuffer(blocks * roomBytesMax);
-    this.#bytesFree = this.memory.byteLength;
+    this.bytes = wholeRoomsBytes(bytes, roomBytesMax);
+    this.memory = memory;
+    this.#bytesFree = this.bytes;
     for (let size = roomBytesMin; size <= roomBytesMax; size *= 2) this.#free.set(size, new Set());
-    for (let block = 0; block < blocks; block++) this.#freeOf(roomBytesMax).add(block * roomBytesMax);
-  }
-
-  get bytes(): number {
-    return this.memory.byteLength;
+    for (let offset = 0; offset < this.bytes; offset += roomBytesMax) this.#freeOf(roomBytesMax).add(offset);
   }
 
   get bytesFree(): number {

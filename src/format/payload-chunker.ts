@@ -6,6 +6,7 @@
  */
 import { FormatError } from '../errors.js';
 import { HashChunker } from './chunker.js';
+import type { ScanKernel } from './scan-kernel.js';
 
 export interface PayloadCut {
   /** offset in the piece where the chunk ends */
@@ -27,8 +28,8 @@ export class PayloadChunker {
   readonly #forced: ForcedBoundary[] = [];
   #position = 0;
 
-  constructor(averageBytes: number) {
-    this.#hash = new HashChunker(averageBytes);
+  constructor(averageBytes: number, kernel?: ScanKernel) {
+    this.#hash = new HashChunker(averageBytes, kernel);
   }
 
   /** Bytes since the last cut: the size of the last chunk when the stream ends. */

@@ -1,6 +1,7 @@
 /** The streams of the chunker's test vectors (section 9.5), and cutting as a writer does it. */
 import { createHash } from 'node:crypto';
 import { HashChunker } from '../../src/format/chunker.js';
+import type { ScanKernel } from '../../src/format/scan-kernel.js';
 
 /** 16 MiB of SHA-256 sums. */
 export function streamX(): Buffer {
@@ -19,8 +20,8 @@ export function sums(label: string, bytes: number): Buffer {
 }
 
 /** Sizes of the chunks of `stream`, which is given in pieces. */
-export function cutSizes(stream: Buffer, average: number, pieceBytes: number | (() => number) = stream.length): number[] {
-  const chunker = new HashChunker(average);
+export function cutSizes(stream: Buffer, average: number, pieceBytes: number | (() => number) = stream.length, kernel?: ScanKernel): number[] {
+  const chunker = new HashChunker(average, kernel);
   const sizes: number[] = [];
   let chunkStart = 0;
   for (let start = 0; start < stream.length;) {
