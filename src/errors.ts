@@ -44,6 +44,14 @@ export type FileErrorCode =
   | 'NO_DATA'
   | 'NO_SUCH_ADDRESS'
   | 'READ_ONLY'
+  | 'NOT_EMPTY'
+  | 'NO_SPACE'
+  | 'QUOTA'
+  | 'TOO_LARGE'
+  | 'CROSS_DEVICE'
+  | 'NAME_TOO_LONG'
+  | 'TOO_MANY_LINKS'
+  | 'NOT_PERMITTED'
   | 'NOT_SUPPORTED'
   | 'INVALID_ARGUMENT';
 

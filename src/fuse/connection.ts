@@ -6,18 +6,20 @@ import { constants } from 'node:os';
 import { MountError, messageOf } from '../errors.js';
 import { errnoOf } from '../vfs/errno.js';
 import type { Directory, FileSystem, Ino, MaybePromise, OpenFile } from '../vfs/file-system.js';
+import { isWritable } from '../vfs/writable-file-system.js';
 import { deferred } from './deferred.js';
 import { FailureLog } from './failure-log.js';
 import { Handles } from './handles.js';
 import { negotiate } from './init.js';
 import { Interrupts } from './interrupts.js';
 import { Notifications } from './notifications.js';
-import { type Answer, Refusal, type Session } from './operation.js';
-import { operations } from './operations/table.js';
+import { LookupCounts } from './lookup-counts.js';
+import { type Answer, type Operation, Refusal, type Session, type Writing } from './operation.js';
+import { operations, writingOperations } from './operations/table.js';
 import { type Call, ReplyWriter } from './reply-writer.js';
 import { OperationCounters } from './statistics.js';
 import type { Transport } from './transport.js';
-import { initReplyBytes, parseInit, writeInitReply } from './wire/init.js';
+import { initFlag, initReplyBytes, parseInit, writeInitReply } from './wire/init.js';
 import { opcode } from './wire/opcode.js';
 import type { ReplyBuffer } from './wire/reply.js';
 import { Request } from './wire/request.js';
@@ -43,6 +45,8 @@ export class Connection implements Session {
   readonly files = new Handles<OpenFile>();
   readonly directories = new Handles<Directory>();
   readonly reply: ReplyBuffer;
+  /** Of a writable file system, from the handshake on. */
+  writing: Writing | undefined;
   readonly counters = new OperationCounters();
   /** Settles when the handshake is done or has failed. */
   readonly ready: Promise<void>;
@@ -52,6 +56,7 @@ export class Connection implements Session {
   readonly #transport: Transport;
   readonly #options: ConnectionOptions;
   readonly #request: Request;
+  readonly #operations: ReadonlyMap<number, Operation>;
   readonly #waiting = new Map<number, WaitingCall>();
   readonly #interrupts = new Interrupts((unique) => this.#letGo(unique));
   readonly #notifications: Notifications;
@@ -65,6 +70,7 @@ export class Connection implements Session {
     this.fileSystem = fileSystem;
     this.#transport = transport;
     this.#options = options;
+    this.#operations = isWritable(fileSystem) ? writingOperations : operations;
     this.#request = new Request(transport.buffer);
     this.#notifications = new Notifications(transport);
     this.#failures = new FailureLog(options.log);
@@ -143,7 +149,7 @@ export class Connection implements Session {
   #dispatch(request: Request): void {
     if (request.opcode === opcode.INIT) return this.#initialize(request);
     if (request.opcode === opcode.INTERRUPT) return this.#interrupt(request);
-    const operation = operations.get(request.opcode);
+    const operation = this.#operations.get(request.opcode);
     if (operation === undefined) return this.refuse(request, ENOSYS);
     if (request.payloadBytes < operation.payloadBytesMin) return this.refuse(request, EINVAL);
     operation.run(this, request);
@@ -151,7 +157,7 @@ export class Connection implements Session {
 
   #initialize(request: Request): void {
     if (request.payloadBytes < initPayloadBytesMin) return this.refuse(request, EINVAL);
-    const negotiation = negotiate(parseInit(request), this.#options);
+    const negotiation = negotiate(parseInit(request), { ...this.#options, writable: isWritable(this.fileSystem) });
     if (negotiation.kind === 'refused') {
       this.refuse(request, EPROTO);
       this.#readiness.reject(new MountError('NO_FUSE', negotiation.reason));
@@ -160,7 +166,21 @@ export class Connection implements Session {
     writeInitReply(this.reply.payload, this.reply.payloadView, negotiation.reply);
     const written = this.#writer.encoded(request, initReplyBytes);
     if (negotiation.kind === 'again' || !written) return;
+    this.writing = this.#startWriting((negotiation.reply.flags & initFlag.SETXATTR_EXT) !== 0);
     this.#readiness.resolve();
+  }
+
+  #startWriting(setxattrExtended: boolean): Writing | undefined {
+    const { fileSystem } = this;
+    if (!isWritable(fileSystem)) return undefined;
+    const lookups = new LookupCounts((ino) => {
+      try {
+        fileSystem.writing.forget(ino);
+      } catch (error) {
+        this.#failures.thrown(opcode.FORGET, error);
+      }
+    });
+    return { operations: fileSystem.writing, lookups, setxattrExtended };
   }
 
   #interrupt(request: Request): void {
@@ -209,6 +229,7 @@ export class Connection implements Session {
     this.#waiting.clear();
     this.#interrupts.removeAll();
     this.#notifications.stop();
+    this.writing?.lookups.stop();
     const report = (thrown: unknown): void => this.#failures.thrown(opcode.RELEASE, thrown);
     this.files.closeAll(report);
     this.directories.closeAll(report);

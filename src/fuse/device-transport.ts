@@ -5,7 +5,6 @@
 import { closeSync, write, writeSync, writevSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { type EpollReader, openEpollReader } from './epoll-reader.js';
-import { requestBytesMax } from './init.js';
 import { PumpReader } from './pump-reader.js';
 import type { Reader, ReaderEvents } from './reader.js';
 import type { Transport, TransportEvents } from './transport.js';
@@ -17,7 +16,7 @@ const writeAsync = promisify(write) as (fd: number, bytes: Buffer, offset: numbe
 export type ReaderKind = Reader['kind'];
 
 export class DeviceTransport implements Transport {
-  readonly buffer = Buffer.allocUnsafeSlow(requestBytesMax);
+  readonly buffer: Buffer;
   readonly #fd: number;
   readonly #log: (line: string) => void;
   readonly #epoll: EpollReader | undefined;
@@ -25,7 +24,8 @@ export class DeviceTransport implements Transport {
   #writing: Promise<unknown> = Promise.resolve();
   #open = true;
 
-  constructor(fd: number, options: { reader: ReaderKind; log: (line: string) => void }) {
+  constructor(fd: number, options: { reader: ReaderKind; requestBytesMax: number; log: (line: string) => void }) {
+    this.buffer = Buffer.allocUnsafeSlow(options.requestBytesMax);
     this.#fd = fd;
     this.#log = options.log;
     this.#epoll = options.reader === 'epoll' ? openEpollReader(fd, this.buffer, () => this.#closing()) : undefined;

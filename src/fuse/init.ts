@@ -1,13 +1,17 @@
-/** What this driver wants of the kernel: the profile for a read-only tree. Protocol: linux/fuse.h. */
+/** What this driver wants of the kernel: the profiles for a read-only tree and for one that can be written. Protocol: linux/fuse.h. */
 import { initFlag, type InitReply, type InitRequest } from './wire/init.js';
 
 const major = 7;
 const minorMin = 31;
 const minorMax = 45;
 
-const maxWriteBytes = 61440;
+/** Nothing is written to a read-only tree: the buffer for requests stays small. */
+const maxWriteBytes = { readOnly: 61440, writable: 1024 * 1024 } as const;
+
 /** Each read of the device must have room for the largest request: a write and its headers. */
-export const requestBytesMax = maxWriteBytes + 4096;
+export function requestBytesMax({ writable }: { writable: boolean }): number {
+  return maxWriteBytes[writable ? 'writable' : 'readOnly'] + 4096;
+}
 
 const wanted =
   initFlag.ASYNC_READ |
@@ -21,13 +25,21 @@ const wanted =
   initFlag.EXPLICIT_INVAL_DATA |
   initFlag.INIT_EXT;
 
+/**
+ * Programs create with their own umask, which default ACLs override, and the file system takes privileges away by itself when it is told
+ * to (else the kernel asks for the capability before each write). Not WRITEBACK_CACHE: sizes and times would be the kernel's, errors
+ * of a write would come at the close, and large writes are no faster with it (docs/performance.md). No POSIX_LOCKS and FLOCK_LOCKS: the
+ * kernel keeps locks itself, for one daemon has all that is mounted.
+ */
+const wantedForWriting = initFlag.ATOMIC_O_TRUNC | initFlag.DONT_MASK | initFlag.HANDLE_KILLPRIV_V2 | initFlag.SETXATTR_EXT;
+
 export type Negotiation =
   | { readonly kind: 'accepted'; readonly reply: InitReply }
   /** A newer major: the kernel asks again when it is told ours. */
   | { readonly kind: 'again'; readonly reply: InitReply }
   | { readonly kind: 'refused'; readonly reason: string };
 
-export function negotiate(request: InitRequest, options: { posixAcl: boolean }): Negotiation {
+export function negotiate(request: InitRequest, { posixAcl, writable }: { posixAcl: boolean; writable: boolean }): Negotiation {
   const version = `${request.major}.${request.minor}`;
   if (request.major < major || (request.major === major && request.minor < minorMin)) {
     const reason = `the kernel speaks FUSE ${version}; 7.31 (Linux 5.4) is the oldest version that is supported`;
@@ -37,10 +49,10 @@ export function negotiate(request: InitRequest, options: { posixAcl: boolean }):
     major,
     minor: Math.min(request.minor, minorMax),
     maxReadahead: 16 * 1024 * 1024,
-    flags: request.flags & (options.posixAcl ? wanted | initFlag.POSIX_ACL : wanted),
+    flags: request.flags & (wanted | (posixAcl ? initFlag.POSIX_ACL : 0) | (writable ? wantedForWriting : 0)),
     maxBackground: 64,
     congestionThreshold: 48,
-    maxWrite: maxWriteBytes,
+    maxWrite: maxWriteBytes[writable ? 'writable' : 'readOnly'],
     timeGranularity: 1,
     maxPages: 256,
   };

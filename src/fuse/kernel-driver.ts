@@ -3,10 +3,12 @@ import { MountError, messageOf } from '../errors.js';
 import { findMount } from '../os/mount-table.js';
 import type { Driver, DriverOptions, Mounted } from '../vfs/driver.js';
 import type { FileSystem } from '../vfs/file-system.js';
+import { isWritable } from '../vfs/writable-file-system.js';
 import { Connection } from './connection.js';
 import { startCrashWatcher } from './crash-watcher.js';
 import { DeviceTransport, type ReaderKind } from './device-transport.js';
 import { fileSystemType } from './file-system-type.js';
+import { requestBytesMax } from './init.js';
 import { KernelMount } from './kernel-mount.js';
 import { parseMountFlags } from './mount-flags.js';
 import { prepareMountPoint } from './mount-point.js';
@@ -27,9 +29,10 @@ function withLimit(promise: Promise<void>, timeoutMs: number, text: string): Pro
 async function mount(fileSystem: FileSystem, options: DriverOptions, reader: ReaderKind): Promise<Mounted> {
   const { log } = options;
   const root = isRoot();
-  const flags = parseMountFlags(options.flags, { root, program: root ? 'mount' : 'libfuse' });
+  const writable = isWritable(fileSystem);
+  const flags = parseMountFlags(options.flags, { root, program: root ? 'mount' : 'libfuse', writable });
   const mountPoint = await prepareMountPoint(options.mountPoint, { nonempty: flags.nonempty, log });
-  const checked = options.allowOther || options.defaultPermissions;
+  const checked = options.allowOther || options.defaultPermissions || writable;
   const mountOptions = [
     ...flags.options,
     ...(options.allowOther ? ['allow_other'] : []),
@@ -37,7 +40,7 @@ async function mount(fileSystem: FileSystem, options: DriverOptions, reader: Rea
   ];
   const request = { mountPoint, source: options.source, options: mountOptions };
   const fd = root ? await mountAsRoot(request) : await mountAsUser(request);
-  const transport = new DeviceTransport(fd, { reader, log });
+  const transport = new DeviceTransport(fd, { reader, requestBytesMax: requestBytesMax({ writable }), log });
   const connection = new Connection(fileSystem, transport, { posixAcl: checked, log });
   connection.start();
   const watcher = startCrashWatcher(mountPoint, log);
@@ -69,6 +72,7 @@ export function kernelDriverReadingWith(reader: ReaderKind): Driver {
       xattrLarge: true,
       posixAclEnforced: true,
       invalidation: true,
+      writing: true,
     },
     mount: (fileSystem, options) => mount(fileSystem, options, reader),
   };

@@ -1,4 +1,4 @@
-/** Which of the flags that people type after -o go into the mount call of a read-only tree. */
+/** Which of the flags that people type after -o go into the mount call. */
 import { MountError } from '../errors.js';
 
 /** Flags of mount(8) that mean the same for every file system, and whether libfuse and fusermount3 know them too. */
@@ -41,7 +41,7 @@ const ignoredPrefixes = ['x-', 'X-', 'comment='];
 const trusting = new Set(['suid', 'dev']);
 
 export interface MountFlags {
-  /** Always begins with `ro`; `nosuid` and `nodev` unless root typed the opposite. */
+  /** Begins with `ro`, or `rw` for a writable tree where not `ro` was typed; `nosuid` and `nodev` unless root typed the opposite. */
   readonly options: readonly string[];
   /** The mount point may have something in it. */
   readonly nonempty: boolean;
@@ -58,17 +58,19 @@ export function checkMountFlags(flags: readonly string[]): void {
 
 export interface MountedBy {
   readonly root: boolean;
-  /** libfuse (and fusermount3) refuse flags that mean nothing on a read-only tree; they are left out. */
+  /** libfuse (and fusermount3) refuse some flags that mean little here; they are left out. */
   readonly program: 'mount' | 'libfuse';
+  readonly writable?: boolean;
 }
 
 /** Throws as checkMountFlags does, and NO_PRIVILEGE for what only root may ask for. */
-export function parseMountFlags(flags: readonly string[], { root, program }: MountedBy): MountFlags {
+export function parseMountFlags(flags: readonly string[], { root, program, writable = false }: MountedBy): MountFlags {
   checkMountFlags(flags);
   const refused = root ? undefined : flags.find((flag) => trusting.has(flag));
   if (refused !== undefined) throw new MountError('NO_PRIVILEGE', `only root may mount with the option '${refused}'`);
   const options = flags.filter((flag) => genericFlags.get(flag) === true || (program === 'mount' && genericFlags.has(flag)));
   const suid = root && flags.includes('suid') ? 'suid' : 'nosuid';
   const dev = root && flags.includes('dev') ? 'dev' : 'nodev';
-  return { options: ['ro', suid, dev, ...new Set(options)], nonempty: flags.includes('nonempty') };
+  const access = writable && !flags.includes('ro') ? 'rw' : 'ro';
+  return { options: [access, suid, dev, ...new Set(options)], nonempty: flags.includes('nonempty') };
 }

@@ -4,6 +4,7 @@ import { MountError, codeOf, messageOf } from '../errors.js';
 import { findMount } from '../os/mount-table.js';
 import type { Driver, DriverOptions, Mounted } from '../vfs/driver.js';
 import type { FileSystem } from '../vfs/file-system.js';
+import { isWritable } from '../vfs/writable-file-system.js';
 import { startCrashWatcher } from './crash-watcher.js';
 import { checkFuseDevice } from './device.js';
 import { fileSystemSubtype, fileSystemType, printableSource } from './file-system-type.js';
@@ -72,6 +73,10 @@ function start(native: NativeMount, mountPoint: string): Promise<void> {
 
 async function mount(fileSystem: FileSystem, options: DriverOptions): Promise<Mounted> {
   const { log } = options;
+  if (isWritable(fileSystem)) {
+    const text = 'the driver fuse-native only mounts trees that are read; for a writable one choose the kernel driver';
+    throw new MountError('MOUNT_FAILED', text);
+  }
   const Native = loadLibrary();
   checkFuseDevice();
   const flags = parseMountFlags(options.flags, { root: isRoot(), program: 'libfuse' });
@@ -109,6 +114,7 @@ export const nativeDriver: Driver = {
     xattrLarge: true,
     posixAclEnforced: false,
     invalidation: false,
+    writing: false,
   },
   mount,
 };

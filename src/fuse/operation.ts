@@ -1,6 +1,8 @@
 /** What the operations on files and directories are given, and how they answer. */
 import type { Directory, FileSystem, Ino, MaybePromise, OpenFile } from '../vfs/file-system.js';
+import type { WriteOperations } from '../vfs/writable-file-system.js';
 import type { Handles } from './handles.js';
+import type { LookupCounts } from './lookup-counts.js';
 import type { ReplyBuffer } from './wire/reply.js';
 import type { Request } from './wire/request.js';
 
@@ -12,11 +14,20 @@ export class Refusal {
   constructor(readonly errno: number) {}
 }
 
+export interface Writing {
+  readonly operations: WriteOperations;
+  readonly lookups: LookupCounts;
+  /** SETXATTR has the longer header. */
+  readonly setxattrExtended: boolean;
+}
+
 export interface Session {
   readonly fileSystem: FileSystem;
   readonly files: Handles<OpenFile>;
   readonly directories: Handles<Directory>;
   readonly reply: ReplyBuffer;
+  /** Of a writable file system. */
+  readonly writing: Writing | undefined;
   /** The kernel calls the root 1; every other node has the number of its inode. */
   inoOf(node: number): Ino;
   nodeOf(ino: Ino): number;

@@ -12,6 +12,8 @@ export interface DriverCapabilities {
   readonly xattrLarge: boolean;
   readonly posixAclEnforced: boolean;
   readonly invalidation: boolean;
+  /** Carries a WritableFileSystem; a driver that does not refuses it. */
+  readonly writing: boolean;
 }
 
 export interface DriverOptions {
@@ -21,7 +23,7 @@ export interface DriverOptions {
   readonly source: string;
   /** Other users see the tree; the kernel then checks permissions and ACLs itself. */
   readonly allowOther: boolean;
-  /** Let the kernel check modes and ACLs also without `allowOther`. */
+  /** Let the kernel check modes and ACLs also without `allowOther`; it always does so in what can be written. */
   readonly defaultPermissions: boolean;
   /** Further flags for the mount call as typed after -o (noexec, noatime, nosuid, dev ...). */
   readonly flags: readonly string[];
@@ -48,6 +50,6 @@ export interface Mounted {
 export interface Driver {
   readonly name: string;
   readonly capabilities: DriverCapabilities;
-  /** Resolves when the tree can be used; throws NO_FUSE, NO_PRIVILEGE, MOUNT_POINT or MOUNT_FAILED. */
+  /** Resolves when the tree can be used, to write too if the file system allows it and `ro` is no flag. Throws NO_FUSE, NO_PRIVILEGE, MOUNT_POINT or MOUNT_FAILED. */
   mount(fileSystem: FileSystem, options: DriverOptions): Promise<Mounted>;
 }

@@ -48,8 +48,11 @@ export interface DirectoryEntry {
   readonly entry?: Entry;
 }
 
-/** `immutable`: what was read once stays true. `changing`: ask again at each open. `unsized`: read to the end, the size is not known. */
-export type Caching = 'immutable' | 'changing' | 'unsized';
+/**
+ * `immutable`: what was read once stays true. `changing`: ask again at each open. `unsized`: read to the end, the size is not known.
+ * `exclusive`: changes only by what the driver itself asks for (writable-file-system.ts).
+ */
+export type Caching = 'immutable' | 'changing' | 'unsized' | 'exclusive';
 
 export interface Directory {
   readonly caching: Caching;
@@ -81,7 +84,11 @@ export interface FileSystemStatistics {
   readonly blockSize: number;
   readonly blocks: number;
   readonly blocksFree: number;
+  /** What ordinary users may still take; all that is free unless said. */
+  readonly blocksAvailable?: number;
   readonly files: number;
+  /** None unless said. */
+  readonly filesFree?: number;
   readonly nameLengthMax: number;
 }
 

@@ -16,6 +16,7 @@ const full: DriverCapabilities = {
   xattrLarge: true,
   posixAclEnforced: true,
   invalidation: true,
+  writing: true,
 };
 
 export function isUtf8(bytes: Buffer): boolean {

@@ -3,12 +3,13 @@
  * `..` included, so that a listing can go on from any entry as long as the directory is open.
  */
 import { constants } from 'node:os';
-import { S_IFDIR, S_IFMT, type Directory, type DirectoryEntry } from '../../vfs/file-system.js';
+import { S_IFDIR, S_IFMT, type Directory, type DirectoryEntry, type Ino } from '../../vfs/file-system.js';
 import { type Operation, Refusal, type Session } from '../operation.js';
-import { entryBytes, writeEntry } from '../wire/attributes.js';
+import { entryBytes } from '../wire/attributes.js';
 import { direntBytes, writeDirent, writeEmptyEntry } from '../wire/directory.js';
 import { openBytes, openFlag, writeOpen } from '../wire/open.js';
 import type { Request } from '../wire/request.js';
+import { writeCountedEntry } from './entries.js';
 
 const { EBADF, EINVAL } = constants.errno;
 const dots = [Buffer.from('.'), Buffer.from('..')] as const;
@@ -48,6 +49,7 @@ export const releasedir: Operation = {
 /** Fills the reply buffer with entries up to the size that the kernel asked for. */
 class Listing {
   #used = 0;
+  readonly #told: Ino[] = [];
   readonly #session: Session;
   readonly #plus: boolean;
   readonly #sizeMax: number;
@@ -60,6 +62,11 @@ class Listing {
 
   get used(): number {
     return this.#used;
+  }
+
+  /** The kernel did not take it. */
+  takeBack(): void {
+    for (const ino of this.#told) this.#session.writing?.lookups.remove(ino, 1);
   }
 
   /** About how many entries fit. */
@@ -76,8 +83,10 @@ class Listing {
     const end = at + direntBytes(name.length);
     if (end > this.#sizeMax) return false;
     if (this.#plus && entry.entry === undefined) writeEmptyEntry(payload, start);
-    else if (this.#plus && entry.entry !== undefined)
-      writeEntry(payloadView, start, this.#session.nodeOf(entry.ino), entry.entry);
+    else if (this.#plus && entry.entry !== undefined) {
+      writeCountedEntry(this.#session, start, entry.entry);
+      this.#told.push(entry.ino);
+    }
     writeDirent(payload, payloadView, at, { ino: entry.ino, cookie, type: entry.type & S_IFMT, name });
     this.#used = end;
     return true;
@@ -89,17 +98,22 @@ function list(session: Session, request: Request, directory: Directory, plus: bo
   const cookie = request.offset(8);
   const size = request.uint32(16);
   const index = Math.max(cookie - dots.length, 0);
-  session.answer(request, directory.read(index, new Listing(session, plus, size).capacity), (entries) => {
-    const listing = new Listing(session, plus, size);
-    let full = false;
-    for (let dot = cookie; dot < dots.length && !full; dot += 1) {
-      full = !listing.add({ name: dots[dot as 0 | 1], ino, type: S_IFDIR }, dot + 1);
-    }
-    for (let i = 0; i < entries.length && !full; i += 1) {
-      full = !listing.add(entries[i] as DirectoryEntry, index + i + dots.length + 1);
-    }
-    return full && listing.used === 0 ? nothingFits : listing.used;
-  });
+  const listing = new Listing(session, plus, size);
+  session.answer(
+    request,
+    directory.read(index, listing.capacity),
+    (entries) => {
+      let full = false;
+      for (let dot = cookie; dot < dots.length && !full; dot += 1) {
+        full = !listing.add({ name: dots[dot as 0 | 1], ino, type: S_IFDIR }, dot + 1);
+      }
+      for (let i = 0; i < entries.length && !full; i += 1) {
+        full = !listing.add(entries[i] as DirectoryEntry, index + i + dots.length + 1);
+      }
+      return full && listing.used === 0 ? nothingFits : listing.used;
+    },
+    () => listing.takeBack(),
+  );
 }
 
 function listOperation(plus: boolean): Operation {

@@ -14,10 +14,11 @@ const seekHole = 4;
 const readTooLong = new Refusal(EIO);
 const noIoctl = new Refusal(ENOTTY);
 
-const flagsOfCaching: Record<Caching, number> = {
+export const flagsOfCaching: Record<Caching, number> = {
   immutable: openFlag.KEEP_CACHE,
   changing: 0,
   unsized: openFlag.DIRECT_IO,
+  exclusive: openFlag.KEEP_CACHE,
 };
 
 export const open: Operation = {

@@ -1,26 +1,19 @@
 /** Operations on a node: names, attributes, link targets. */
 import { constants } from 'node:os';
 import { type Operation, Refusal } from '../operation.js';
-import { attributesReplyBytes, entryBytes, writeAttributesReply, writeEntry } from '../wire/attributes.js';
+import { attributesReplyBytes, writeAttributesReply } from '../wire/attributes.js';
 import { statfsBytes, writeStatfs } from '../wire/statfs.js';
+import { answerEntry, nameIn } from './entries.js';
 
-const { EINVAL, ENAMETOOLONG, ENOENT } = constants.errno;
-const nameBytesMax = 255;
+const { ENAMETOOLONG } = constants.errno;
 const linkBytesMax = 4095;
-const notFound = new Refusal(ENOENT);
 const tooLong = new Refusal(ENAMETOOLONG);
 
 export const lookup: Operation = {
   payloadBytesMin: 2,
   run(session, request) {
-    const name = request.name(0);
-    if (name === undefined) return session.refuse(request, EINVAL);
-    if (name.length > nameBytesMax) return session.refuse(request, ENAMETOOLONG);
-    session.answer(request, session.fileSystem.lookup(session.inoOf(request.node), name), (entry) => {
-      if (entry === undefined) return notFound;
-      writeEntry(session.reply.payloadView, 0, session.nodeOf(entry.attributes.ino), entry);
-      return entryBytes;
-    });
+    const name = nameIn(session, request, 0);
+    if (name !== undefined) answerEntry(session, request, session.fileSystem.lookup(session.inoOf(request.node), name));
   },
 };
 

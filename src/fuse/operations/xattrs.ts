@@ -1,6 +1,7 @@
 /** Extended attributes. A size of 0 asks how long the value is. */
 import { constants } from 'node:os';
 import { type Answer, type Operation, Refusal, type Session } from '../operation.js';
+import { answerNothing, writingOperation } from './entries.js';
 
 const { E2BIG, EINVAL, ENODATA, ERANGE } = constants.errno;
 /** More than this the kernel cannot take from any file system (XATTR_SIZE_MAX, XATTR_LIST_MAX). */
@@ -40,3 +41,24 @@ export const listxattr: Operation = {
     );
   },
 };
+
+/** By the flags of setxattr(2). */
+const setModes = ['set', 'create', 'replace'] as const;
+const killSetGroupIdFlag = 1;
+
+export const setxattr = writingOperation(10, (session, request, { operations, setxattrExtended }) => {
+  const nameAt = setxattrExtended ? 16 : 8;
+  const name = request.name(nameAt);
+  const mode = setModes[request.uint32(4)];
+  const value = name && request.bytes(nameAt + name.length + 1, request.uint32(0));
+  if (name === undefined || mode === undefined || value === undefined) return session.refuse(request, EINVAL);
+  const killSetGroupId = setxattrExtended && (request.uint32(8) & killSetGroupIdFlag) !== 0;
+  const xattr = { name, value: Buffer.from(value), mode, killSetGroupId };
+  answerNothing(session, request, operations.setxattr(session.inoOf(request.node), xattr));
+});
+
+export const removexattr = writingOperation(2, (session, request, { operations }) => {
+  const name = request.name(0);
+  if (name === undefined) return session.refuse(request, EINVAL);
+  answerNothing(session, request, operations.removexattr(session.inoOf(request.node), name));
+});

@@ -12,6 +12,11 @@ export function encodeDevice(major: number, minor: number): number {
   return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
 }
 
+/** The other way round. */
+export function decodeDevice(device: number): { readonly major: number; readonly minor: number } {
+  return { major: (device & 0xfff00) >>> 8, minor: (device & 0xff) | ((device >>> 12) & 0xfff00) };
+}
+
 function writeAttributes(view: DataView, at: number, attributes: Attributes): void {
   setInt64(view, at, attributes.ino);
   setInt64(view, at + 8, attributes.size);

@@ -6,7 +6,9 @@ export const initReplyBytes = 64;
 /** Bits 0..31 go into `flags`, bits 32..63 into `flags2`. */
 export const initFlag = {
   ASYNC_READ: 1 << 0,
+  ATOMIC_O_TRUNC: 1 << 3,
   BIG_WRITES: 1 << 5,
+  DONT_MASK: 1 << 6,
   DO_READDIRPLUS: 1 << 13,
   ASYNC_DIO: 1 << 15,
   PARALLEL_DIROPS: 1 << 18,
@@ -15,6 +17,8 @@ export const initFlag = {
   MAX_PAGES: 1 << 22,
   CACHE_SYMLINKS: 1 << 23,
   EXPLICIT_INVAL_DATA: 1 << 25,
+  HANDLE_KILLPRIV_V2: 1 << 28,
+  SETXATTR_EXT: 1 << 29,
   INIT_EXT: 1 << 30,
 } as const;
 

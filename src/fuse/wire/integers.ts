@@ -7,6 +7,11 @@ export function getUint64(view: DataView, at: number): number {
   return view.getUint32(at, true) + view.getUint32(at + 4, true) * wordRange;
 }
 
+/** Signed; inexact beyond 2^53 - 1 in magnitude. */
+export function getInt64(view: DataView, at: number): number {
+  return view.getUint32(at, true) + view.getInt32(at + 4, true) * wordRange;
+}
+
 /** Signed or unsigned, any integer whose magnitude is at most 2^53 - 1. */
 export function setInt64(view: DataView, at: number, value: number): void {
   view.setUint32(at, value >>> 0, true);
