@@ -7,6 +7,7 @@ import { codeOf } from '../../errors.js';
 import { touchAccessTime } from '../../os/access-time.js';
 import type { Zstd } from '../../os/zstd/zstd.js';
 import { writeWhole } from './atomic-file.js';
+import { makeChunkDirectory } from './chunk-directories.js';
 import type { StoreOwner } from './ownership.js';
 
 const zeroChunkBytes = 4 << 20;
@@ -16,6 +17,7 @@ export async function writeZeroChunk(chunksDirectory: string, zstd: Zstd, owner:
   const zeros = Buffer.alloc(zeroChunkBytes);
   const name = chunkDigest(zeros).toString('hex');
   const path = join(chunksDirectory, name.slice(0, 4), name);
+  makeChunkDirectory(dirname(path), owner);
   try {
     await writeWhole(dirname(path), basename(path), encodeBlob(zeros, { zstd }), { owner, durable: false, noReplace: true });
   } catch (error) {

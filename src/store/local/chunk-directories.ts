@@ -11,15 +11,16 @@ const count = 1 << 16;
 /** Between them, other things get their turn. */
 const madeAtOnce = 256;
 
-/** Makes `0000` to `ffff` in `directory`; those that are there are given mode and owner. */
+/** Makes `0000` to `ffff` in `directory`. */
 export async function makeChunkDirectories(directory: string, owner: StoreOwner): Promise<void> {
   for (let first = 0; first < count; first += madeAtOnce) {
-    for (let n = first; n < first + madeAtOnce; n++) make(join(directory, n.toString(16).padStart(4, '0')), owner);
+    for (let n = first; n < first + madeAtOnce; n++) makeChunkDirectory(join(directory, n.toString(16).padStart(4, '0')), owner);
     await setImmediate();
   }
 }
 
-function make(path: string, owner: StoreOwner): void {
+/** What is there already is given mode and owner. */
+export function makeChunkDirectory(path: string, owner: StoreOwner): void {
   try {
     mkdirSync(path, chunkDirectoryMode);
   } catch (error) {

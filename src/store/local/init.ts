@@ -104,18 +104,26 @@ async function fill(location: string, owner: StoreOwner, warn: (line: string) =>
     await chown(chunks, owner.uid, owner.gid);
     warn(`${location}: completing what an interrupted init left`);
   }
-  await makeChunkDirectories(chunks, owner);
-  const zeroChunk = await writeZeroChunk(chunks, await loadZstd(), owner);
-  await setTimeout(accessTimeWaitMs);
-  if (!(await keepsAccessTimes(zeroChunk))) {
+  try {
+    await checkAccessTimes(chunks, owner);
+  } catch (error) {
     await rm(chunks, { recursive: true, force: true });
     if (!hadLock) await rm(join(location, lockName), { force: true });
-    const text = `the file system of ${location} does not keep access times, by which garbage collection tells which chunks are used`;
-    throw new FileError('NOT_SUPPORTED', `${text}: use another one`);
+    throw error;
   }
+  await makeChunkDirectories(chunks, owner);
   syncStore(location);
   renameNew(chunks, join(location, chunksName));
   syncStore(location);
+}
+
+/** Before all else, as a file system without them cannot have a datastore at all. */
+async function checkAccessTimes(chunks: string, owner: StoreOwner): Promise<void> {
+  const zeroChunk = await writeZeroChunk(chunks, await loadZstd(), owner);
+  await setTimeout(accessTimeWaitMs);
+  if (await keepsAccessTimes(zeroChunk)) return;
+  const text = `the file system of ${chunks} does not keep access times, by which garbage collection tells which chunks are used`;
+  throw new FileError('NOT_SUPPORTED', `${text}: use another one`);
 }
 
 /** Mode and owner are what a server asks for when it adopts a datastore. */

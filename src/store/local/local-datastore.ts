@@ -151,7 +151,7 @@ export async function openLocalDatastore(directory: string, { server = serverPat
   } catch (error) {
     if (codeOf(error) !== 'NOT_FOUND') throw error;
   }
-  throw new StoreError('NOT_A_DATASTORE', `${directory} is not a datastore: it has no directory .chunks; give the directory that contains .chunks`);
+  throw new StoreError('NOT_A_DATASTORE', `${directory} is not a datastore: it has no directory .chunks; give the directory that contains .chunks, or make a new datastore with pbsfs init DIR`);
 }
 
 /** Name, size and what tells this file from a later one of the same name; undefined for what is gone or is no regular file. */
