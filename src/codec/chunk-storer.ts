@@ -108,6 +108,11 @@ export class ChunkStorer {
     return (await Promise.all(batches)).flat();
   }
 
+  /** Makes the file system of an open descriptor durable, in a worker: it may take long. */
+  async syncFiles(fd: number): Promise<void> {
+    await this.#run({ kind: 'sync', fd });
+  }
+
   /** Resolves when all that was given to a worker is done and the threads have ended; what still waits is refused. */
   async close(): Promise<void> {
     this.#closed = true;

@@ -1,6 +1,7 @@
 /** What a worker does with jobs that write chunks. */
 import { EncryptionKey } from '../crypto/encryption-key.js';
 import { digestBytes } from '../format/chunk-index.js';
+import { syncFileSystem } from '../os/file-sync.js';
 import { loadZstd } from '../os/zstd/zstd.js';
 import { ChunkWriter } from './chunk-writer.js';
 import type { Job, OutcomeOf, StoreSetup } from './worker-messages.js';
@@ -16,6 +17,9 @@ export async function storeProgram(setup: StoreSetup): Promise<(job: Job) => Out
         return writer.storeZeros(job.length);
       case 'touch':
         return writer.missingOf(job.lengths.map((length, i) => ({ digest: Buffer.from(digestAt(job.digests, i)), length })));
+      case 'sync':
+        syncFileSystem(job.fd);
+        return undefined;
       case 'decode':
         throw new Error('a worker that stores got a job to decode');
     }

@@ -62,7 +62,13 @@ export interface TouchJob {
   readonly lengths: readonly number[];
 }
 
-export type Job = DecodeJob | StoreJob | StoreZerosJob | TouchJob;
+/** Makes the file system of an open descriptor durable. */
+export interface SyncJob {
+  readonly kind: 'sync';
+  readonly fd: number;
+}
+
+export type Job = DecodeJob | StoreJob | StoreZerosJob | TouchJob | SyncJob;
 
 export interface StoreOutcome {
   readonly digest: Uint8Array;
@@ -77,6 +83,7 @@ interface Outcomes {
   readonly storeZeros: StoreOutcome;
   /** Positions of those that have to be put again. */
   readonly touch: readonly number[];
+  readonly sync: undefined;
 }
 
 export type OutcomeOf<J extends Job> = Outcomes[J['kind']];

@@ -4,9 +4,9 @@
  * chunks stay useful whatever happens. Format: datastore, sections 3.2 to 3.7 and 4.4.
  */
 import type { ReusedChunk, StoredChunk, StorerStatistics } from '../codec/chunk-storer.js';
-import type { ContentMemory } from '../codec/content-memory.js';
 import type { EncryptionKey } from '../crypto/encryption-key.js';
 import type { SnapshotName } from '../format/snapshot-name.js';
+import type { ChunkTarget } from './chunk-writer.js';
 
 export interface BackupOptions {
   readonly snapshot: SnapshotName;
@@ -20,26 +20,11 @@ export interface BackupOptions {
 export type { ReusedChunk, StoredChunk };
 export type SessionStatistics = StorerStatistics;
 
-export interface BackupSession {
+export interface BackupSession extends ChunkTarget {
   readonly snapshot: SnapshotName;
   readonly owner: string;
   /** The newest finished snapshot of the group. */
   readonly previous: SnapshotName | undefined;
-  /** Where contents of chunks must lie. */
-  readonly memory: ContentMemory;
-  readonly statistics: SessionStatistics;
-  /**
-   * Makes sure that a chunk with this content is in the datastore. `content` is a view of `memory`, 1 byte to chunkBytesMax, and must
-   * not change before this settles. Rejects with the system's error (ENOSPC, EACCES, EIO...).
-   */
-  putChunk(content: Buffer): Promise<StoredChunk>;
-  /** As putChunk() for `length` zeros, which need no memory; hashed and stored at most once for each length. */
-  putZeros(length: number): Promise<StoredChunk>;
-  /**
-   * For chunks that an earlier index names: keeps them from the next garbage collection. Gives the positions of those whose file is missing,
-   * empty or of an impossible size: their content has to be put again.
-   */
-  reuseChunks(chunks: readonly ReusedChunk[]): Promise<readonly number[]>;
   /** `bytes`: a whole index file. */
   writeIndex(fileName: string, bytes: Buffer): Promise<void>;
   /** `bytes`: an encoded blob. */

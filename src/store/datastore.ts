@@ -7,6 +7,7 @@ import type { ChunkIndex } from '../format/chunk-index.js';
 import type { Namespace } from '../format/namespace.js';
 import type { GroupName, SnapshotName } from '../format/snapshot-name.js';
 import type { BackupOptions, BackupSession } from './backup-session.js';
+import type { ChunkWriter, ChunkWriterOptions } from './chunk-writer.js';
 
 export interface GroupFacts {
   readonly owner: string | undefined;
@@ -66,5 +67,7 @@ export interface Datastore {
    * BAD_NAME and USAGE for names that cannot be.
    */
   beginBackup(options: BackupOptions): Promise<BackupSession>;
+  /** Writes chunks without a snapshot. LOCKED, NO_PERMISSION, NOT_SUPPORTED. */
+  openChunkWriter(options: ChunkWriterOptions): Promise<ChunkWriter>;
   close(): Promise<void>;
 }

@@ -4,8 +4,7 @@
  */
 import { lstat, readdir, rm, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { ChunkStorer } from '../../codec/chunk-storer.js';
-import { ContentMemory, contentRoomBytesMax } from '../../codec/content-memory.js';
+import { contentRoomBytesMax, type ContentMemory } from '../../codec/content-memory.js';
 import { FileError, StoreError, codeOf, messageOf } from '../../errors.js';
 import { archiveKind, manifestFileName } from '../../format/archive-name.js';
 import { manifestLockName, nestedManifestLockName, snapshotLockName } from '../../format/lock-name.js';
@@ -13,6 +12,7 @@ import { snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
 import { indexTempName } from '../../format/temp-name.js';
 import type { BackupOptions, BackupSession, ReusedChunk, SessionStatistics, StoredChunk } from '../backup-session.js';
 import { renameNew, syncDirectory, writeWhole } from './atomic-file.js';
+import { LocalChunks } from './chunks.js';
 import { removeNewGroup, type WritableGroup } from './group.js';
 import { LockStack, waitForLockFile } from './locks.js';
 import { syncStore } from './store-sync.js';
@@ -35,9 +35,8 @@ export class LocalBackupSession implements BackupSession {
   readonly snapshot: SnapshotName;
   readonly owner: string;
   readonly previous: SnapshotName | undefined;
-  readonly memory = new ContentMemory(memoryBytes);
   readonly #parts: LocalSessionParts;
-  readonly #storer: ChunkStorer;
+  readonly #chunks: LocalChunks;
   readonly #names = new Set<string>();
   readonly #running = new Set<Promise<unknown>>();
   #isOpen = true;
@@ -51,32 +50,28 @@ export class LocalBackupSession implements BackupSession {
     this.owner = parts.group.owner;
     this.previous = parts.previous;
     this.#parts = parts;
-    this.#storer = new ChunkStorer({
-      memory: this.memory,
-      key,
-      chunksDirectory: join(store.location, '.chunks'),
-      temporaryDirectory: hidden,
-      owner: store.owner,
-      durable: this.#isDurable,
-    });
-    this.#storer.start();
+    this.#chunks = new LocalChunks({ store, key, temporaryDirectory: hidden, memoryBytes });
+  }
+
+  get memory(): ContentMemory {
+    return this.#chunks.memory;
   }
 
   get statistics(): SessionStatistics {
-    return this.#storer.statistics;
+    return this.#chunks.statistics;
   }
 
   putChunk(content: Buffer): Promise<StoredChunk> {
-    return this.#run(() => this.#storer.put(content));
+    return this.#run(() => this.#chunks.putChunk(content));
   }
 
   putZeros(length: number): Promise<StoredChunk> {
-    return this.#run(() => this.#storer.putZeros(length));
+    return this.#run(() => this.#chunks.putZeros(length));
   }
 
   reuseChunks(chunks: readonly ReusedChunk[]): Promise<readonly number[]> {
     this.#reused = true;
-    return this.#run(() => this.#storer.touch(chunks));
+    return this.#run(() => this.#chunks.reuseChunks(chunks));
   }
 
   writeIndex(fileName: string, bytes: Buffer): Promise<void> {
@@ -142,7 +137,7 @@ export class LocalBackupSession implements BackupSession {
     const { store, group, hidden, locks } = this.#parts;
     await Promise.all(this.#running);
     await this.#checkPrevious();
-    await this.#storer.close();
+    await this.#chunks.close();
     await this.#removeStrangers();
     const manifestLocks = new LockStack();
     try {
@@ -206,7 +201,7 @@ export class LocalBackupSession implements BackupSession {
         warn(`${what}: ${messageOf(error)}`);
       });
     };
-    await attempt('chunk workers did not end well', () => this.#storer.close());
+    await attempt('chunk workers did not end well', () => this.#chunks.close());
     await attempt(`${hidden} could not be removed, the next backup of this group will`, () => rm(hidden, { recursive: true, force: true }));
     await attempt('lock files could not be removed', () => this.#removeLockFiles());
     if (group.made) await attempt(`the new group ${group.directory} could not be removed`, () => removeNewGroup(store, this.snapshot, group.directory));

@@ -11,6 +11,7 @@ import { LocalBackupSession } from './backup-session.js';
 import { openGroup, removeNewGroup, type WritableGroup } from './group.js';
 import { makeHidden, removeLeftovers } from './hidden.js';
 import { LockStack, lockDirectory, lockFile, type LockKind } from './locks.js';
+import { permissionOf } from './permission.js';
 import type { ServerPaths } from './server.js';
 import { openWritable, type WritableStore } from './writable-store.js';
 
@@ -68,7 +69,12 @@ async function removeIfMade(store: WritableStore, group: WritableGroup, { snapsh
 }
 
 /** The newest finished snapshot, which nobody removes from now on; undefined if there is none. */
-async function lockPrevious(store: WritableStore, group: WritableGroup, { namespace, type, id }: SnapshotName, locks: LockStack): Promise<SnapshotName | undefined> {
+async function lockPrevious(
+  store: WritableStore,
+  group: WritableGroup,
+  { namespace, type, id }: SnapshotName,
+  locks: LockStack,
+): Promise<SnapshotName | undefined> {
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const time = await newestFinished(group.directory);
     if (time === undefined) return undefined;
@@ -130,16 +136,11 @@ async function lstatIfAny(path: string): Promise<Awaited<ReturnType<typeof lstat
 
 function checkName({ id, time }: SnapshotName, warn: (line: string) => void): void {
   if (!isBackupId(id)) throw new FormatError('BAD_NAME', `'${id}' is not an id: letters, digits, '_', '-' and '.', not beginning with '-' or '.'`);
-  if (formatBackupTime(time) === '' || time < timeMin) throw new FormatError('BAD_NAME', `${time} is not the time of a backup: seconds since 1970, from 1 on`);
+  const text = formatBackupTime(time);
+  if (time < timeMin) throw new FormatError('BAD_NAME', `${text} is not the time of a backup: servers take times from 1970-01-01T00:00:01Z on`);
   if (id.length > idLengthSafe) warn(`the id has ${id.length} characters: a server may not be able to work with more than ${idLengthSafe}`);
 }
 
 function snapshotInUse(store: WritableStore, snapshot: SnapshotName): StoreError {
   return new StoreError('LOCKED', `${join(store.location, snapshotPath(snapshot))} is locked: it is being removed, verified or written; try again`);
-}
-
-function permissionOf(error: unknown): unknown {
-  if (codeOf(error) !== 'EACCES' && codeOf(error) !== 'EPERM') return error;
-  const hint = 'run this as root or as the user to whom the datastore belongs';
-  return new StoreError('NO_PERMISSION', `${messageOf(error)}: ${hint}`, { cause: error });
 }

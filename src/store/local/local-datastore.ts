@@ -17,6 +17,7 @@ import { parseNotes } from '../../format/notes.js';
 import { parseOwner } from '../../format/owner.js';
 import { backupTypes, compareGroups, groupPath, isBackupId, snapshotPath, type GroupName, type SnapshotName } from '../../format/snapshot-name.js';
 import type { BackupOptions, BackupSession } from '../backup-session.js';
+import type { ChunkWriter, ChunkWriterOptions } from '../chunk-writer.js';
 import type { Datastore, GroupFacts, SnapshotFacts, StoreSpace } from '../datastore.js';
 import { readWhole, subdirectories, subdirectoriesIfAny, translated } from './directory.js';
 import { DirectoryWatch } from './directory-watch.js';
@@ -115,6 +116,11 @@ class LocalDatastore implements Datastore {
     // Who only reads does not wait for what writes.
     const { beginLocalBackup } = await import('./begin-backup.js');
     return await beginLocalBackup(this.location, this.#server, options);
+  }
+
+  async openChunkWriter(options: ChunkWriterOptions): Promise<ChunkWriter> {
+    const { openLocalChunkWriter } = await import('./open-chunk-writer.js');
+    return await openLocalChunkWriter(this.location, this.#server, options);
   }
 
   close(): Promise<void> {

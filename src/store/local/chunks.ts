@@ -1,0 +1,93 @@
+/** Puts chunks into a local datastore, through worker threads. Who makes one holds the datastore's lock. Format: datastore, sections 3.2 to 3.4. */
+import { closeSync, constants, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { ChunkStorer, type StorerStatistics } from '../../codec/chunk-storer.js';
+import { ContentMemory } from '../../codec/content-memory.js';
+import type { EncryptionKey } from '../../crypto/encryption-key.js';
+import type { ChunkTarget, ReusedChunk, StoredChunk } from '../chunk-writer.js';
+import type { WritableStore } from './writable-store.js';
+
+export interface LocalChunksOptions {
+  readonly store: WritableStore;
+  readonly key: EncryptionKey | undefined;
+  /** Files lie here until they are whole. */
+  readonly temporaryDirectory: string;
+  readonly memoryBytes: number;
+}
+
+export class LocalChunks implements ChunkTarget {
+  readonly memory: ContentMemory;
+  readonly #storer: ChunkStorer;
+  readonly #durable: boolean;
+  /** Of the chunk store; its errors are told to whoever has had it open. */
+  readonly #fd: number;
+  /** Chunks asked for so far, and how many of them are on disk for sure. */
+  #asked = 0;
+  #synced = 0;
+  #syncing: Promise<void> | undefined;
+  #closed = false;
+
+  constructor({ store, key, temporaryDirectory, memoryBytes }: LocalChunksOptions) {
+    this.memory = new ContentMemory(memoryBytes);
+    const chunksDirectory = join(store.location, '.chunks');
+    this.#fd = openSync(chunksDirectory, constants.O_RDONLY | constants.O_DIRECTORY);
+    this.#durable = store.syncLevel === 'file';
+    this.#storer = new ChunkStorer({
+      memory: this.memory,
+      key,
+      chunksDirectory,
+      temporaryDirectory,
+      owner: store.owner,
+      durable: this.#durable,
+    });
+    this.#storer.start();
+  }
+
+  get statistics(): StorerStatistics {
+    return this.#storer.statistics;
+  }
+
+  putChunk(content: Buffer): Promise<StoredChunk> {
+    return this.#counted(this.#storer.put(content));
+  }
+
+  putZeros(length: number): Promise<StoredChunk> {
+    return this.#counted(this.#storer.putZeros(length));
+  }
+
+  reuseChunks(chunks: readonly ReusedChunk[]): Promise<readonly number[]> {
+    return this.#counted(this.#storer.touch(chunks));
+  }
+
+  /** Also at sync level `none`. One call to the system serves all who wait for the next one. */
+  async sync(): Promise<void> {
+    if (this.#durable) return;
+    const asked = this.#asked;
+    while (this.#synced < asked) await (this.#syncing ??= this.#sync());
+  }
+
+  /** Resolves when what runs is done and the threads have ended; what waits is refused. */
+  async close(): Promise<void> {
+    await this.#storer.close();
+    if (!this.#closed) closeSync(this.#fd);
+    this.#closed = true;
+  }
+
+  async #counted<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } finally {
+      this.#asked++;
+    }
+  }
+
+  async #sync(): Promise<void> {
+    const asked = this.#asked;
+    try {
+      await this.#storer.syncFiles(this.#fd);
+      this.#synced = asked;
+    } finally {
+      this.#syncing = undefined;
+    }
+  }
+}
