@@ -25,7 +25,7 @@ export interface ChangedBlocks {
 export const changedFileBytesMax = 256 << 20;
 
 const jsonBytesMax = 64 << 20;
-const entriesMax = 1 << 21;
+const entriesMax = 1 << 20;
 /** Tools round the size of an image up to their sectors or clusters. */
 const roundingBytesMax = 64 << 10;
 const granularityBytesMin = 512;
