@@ -2,11 +2,11 @@
  * Bytes of a stream become chunks and an index. What is written lies in shared memory until its chunks are stored, so that nothing is copied but the
  * beginning of a chunk whose room ends. Format: pxar, sections 6.3 and 6.5; datastore, section 4.2.
  *
- * Where a payload stream is cut depends on the pieces in which it is looked at. They are those of the official client: small writes are
- * collected in 256 KiB, a write of that size or more is a piece of its own. Other streams are looked at in the same pieces, as those don't matter to them.
+ * Where a payload stream is cut depends on the pieces in which it is looked at, and on what is suggested until then. Pieces are those of the official
+ * client: small writes are collected in 256 KiB, a write of that size or more is a piece of its own. Other streams are looked at in the same pieces, as those don't matter to them.
  */
 import { randomUUID } from 'node:crypto';
-import type { Room } from '../codec/content-memory.js';
+import { contentRoomBytesMax, type Room } from '../codec/content-memory.js';
 import { StoreError } from '../errors.js';
 import { digestBytes } from '../format/chunk-index.js';
 import { encodeDynamicIndex } from '../format/dynamic-index.js';
@@ -43,7 +43,10 @@ export interface StreamWriterOptions {
 /** Most bytes of one write: a block of a file, and what goes before it. */
 export const pieceBytesMax = (4 << 20) + (64 << 10);
 
+/** Most bytes of a chunk, in average sizes. */
+const chunkAveragesMax = 4;
 const collectedBytesMax = 256 << 10;
+/** The beginning of a chunk, a piece that was not looked at yet, and a write. */
 const roomBytesMin = 16 << 20;
 const digestsBytesMin = 64 * digestBytes;
 
@@ -80,8 +83,7 @@ export class StreamWriter {
     this.#filename = filename;
     this.#takesSuggestions = cuts === 'payload';
     this.#chunker = new PayloadChunker(averageBytes, session.memory.kernel);
-    // The beginning of a chunk and the next write fit.
-    this.#roomBytes = Math.max(roomBytesMin, averageBytes * 8);
+    this.#roomBytes = averageBytes * chunkAveragesMax + 2 * pieceBytesMax <= roomBytesMin ? roomBytesMin : contentRoomBytesMax;
   }
 
   /** Bytes of the stream so far, injected ones included. */
@@ -116,12 +118,12 @@ export class StreamWriter {
   /** Takes bytes for which there is room(); they may change afterwards, unless they are in the space(). */
   write(bytes: Buffer): void {
     const { view } = this.#shelfFor(bytes.length);
+    // Not before the next write: what is suggested until then may be the end of this piece.
     if (this.#filled - this.#scanned + bytes.length > collectedBytesMax) this.#scan();
     const isInPlace = bytes.buffer === view.buffer && bytes.byteOffset === view.byteOffset + this.#filled;
     if (!isInPlace) bytes.copy(view, this.#filled);
     this.#filled += bytes.length;
     this.#figures.bytes += bytes.length;
-    if (bytes.length >= collectedBytesMax) this.#scan();
   }
 
   /** A good place for a cut: where a file begins. In ascending order, before the bytes there are written. */
