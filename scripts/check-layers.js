@@ -3,7 +3,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 
-const floors = ['format', 'crypto', 'os', 'vfs', 'fuse', 'codec', 'store', 'archive', 'backup', 'tree', 'maintenance', 'mount', 'server', 'cli'];
+const floors = ['format', 'crypto', 'os', 'vfs', 'fuse', 'codec', 'store', 'archive', 'backup', 'restore', 'tree', 'maintenance', 'mount', 'server', 'cli'];
 const native = new Set(['koffi', 'fuse-native']);
 const src = resolve(import.meta.dirname, '../src');
 const importPattern = /(?:from|import)\s*\(?\s*'([^']+)'/g;

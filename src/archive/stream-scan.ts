@@ -1,13 +1,16 @@
 /** Walks the metadata of a pxar stream from front to back. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { PxarScanner, ScanEvent } from '../format/pxar/scanner.js';
+import type { MaybePromise } from '../vfs/file-system.js';
 import { longerWindow, type ChunkStream } from './chunk-stream.js';
 
 /** Others get their turn after so many events. */
 const eventsPerTurn = 500;
 
-/** Gives every event to `use` until the scan is finished; throws the scanner's error at the first damage. */
-export async function scanStream(stream: ChunkStream, scanner: PxarScanner, use: (event: ScanEvent) => void): Promise<void> {
+/**
+ * Gives every event to `use` until the scan is finished, and waits for what it promises; throws the scanner's error at the first damage.
+ */
+export async function scanStream(stream: ChunkStream, scanner: PxarScanner, use: (event: ScanEvent) => MaybePromise<void>): Promise<void> {
   let bytesMin = 1;
   for (;;) {
     const start = scanner.position;
@@ -22,8 +25,11 @@ export async function scanStream(stream: ChunkStream, scanner: PxarScanner, use:
         bytesMin = longerWindow(event.needBytes, window.length - offset);
         break;
       }
-      use(event);
+      const used = use(event);
+      if (used instanceof Promise) await used;
       if (event.type === 'directoryEnd' && event.depth === 0) return;
+      // The window's memory may be used for something else by now.
+      if (used instanceof Promise) break;
     }
     await nextTurn();
   }

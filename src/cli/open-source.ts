@@ -60,7 +60,8 @@ export async function locate({ store, tree, namespace }: OpenSource, path: Buffe
   return { entry, path: whole };
 }
 
-async function loadKeys(keyFiles: readonly string[], passwordFile: string | undefined, log: (line: string) => void): Promise<EncryptionKey[]> {
+/** Asks for a password if need be. */
+export async function loadKeys(keyFiles: readonly string[], passwordFile: string | undefined, log: (line: string) => void): Promise<EncryptionKey[]> {
   if (keyFiles.length === 0) return [];
   const [{ readKeyFiles, unlockKeyFiles }, { findPassword }] = await Promise.all([import('../mount/keys.js'), import('../mount/password.js')]);
   const found = await readKeyFiles(keyFiles, log);
