@@ -159,7 +159,7 @@ describe('refused', () => {
     ['the same time', time, 'EXISTS', /2023-11-14T22:13:20Z.*not before 2023-11-14T22:13:20Z/],
     ['an earlier time', time - 1, 'EXISTS', /2023-11-14T22:13:20Z.*not before 2023-11-14T22:13:19Z/],
     ['the time of an unfinished one', time + 9, 'EXISTS', /22:13:29Z exists, without a manifest/],
-    ['no time', 0, 'BAD_NAME', /0 is not the time/],
+    ['no time', 0, 'BAD_NAME', /1970-01-01T00:00:00Z is not the time/],
     ['half a second', 1.5, 'BAD_NAME', /1\.5 is not a time/],
   ])('%s', async (_, at, code, message) => {
     const directory = await written();

@@ -2,6 +2,7 @@
  * One snapshot of a local datastore while it is written: a hidden directory in its group, which gets its name when it is whole.
  * Format: datastore, sections 3.7, 4.4 and 5.6.
  */
+import { closeSync, constants, openSync } from 'node:fs';
 import { lstat, readdir, rm, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { contentRoomBytesMax, type ContentMemory } from '../../codec/content-memory.js';
@@ -15,7 +16,6 @@ import { renameNew, syncDirectory, writeWhole } from './atomic-file.js';
 import { LocalChunks } from './chunks.js';
 import { removeNewGroup, type WritableGroup } from './group.js';
 import { LockStack, waitForLockFile } from './locks.js';
-import { syncStore } from './store-sync.js';
 import type { WritableStore } from './writable-store.js';
 
 const memoryBytes = 5 * contentRoomBytesMax;
@@ -39,7 +39,10 @@ export class LocalBackupSession implements BackupSession {
   readonly #chunks: LocalChunks;
   readonly #names = new Set<string>();
   readonly #running = new Set<Promise<unknown>>();
+  /** Of the datastore, from the beginning: what the disk fails to write until the end is told to whoever has had it open. */
+  readonly #fd: number;
   #isOpen = true;
+  #isEnded = false;
   #reused = false;
   #finishing: Promise<void> | undefined;
   #aborting: Promise<void> | undefined;
@@ -50,6 +53,7 @@ export class LocalBackupSession implements BackupSession {
     this.owner = parts.group.owner;
     this.previous = parts.previous;
     this.#parts = parts;
+    this.#fd = openSync(store.location, constants.O_RDONLY | constants.O_DIRECTORY);
     this.#chunks = new LocalChunks({ store, key, temporaryDirectory: hidden, memoryBytes });
   }
 
@@ -134,22 +138,29 @@ export class LocalBackupSession implements BackupSession {
   }
 
   async #finish(manifest: Buffer): Promise<void> {
-    const { store, group, hidden, locks } = this.#parts;
+    const { store, group, hidden } = this.#parts;
     await Promise.all(this.#running);
     await this.#checkPrevious();
-    await this.#chunks.close();
     await this.#removeStrangers();
     const manifestLocks = new LockStack();
     try {
       await this.#lockManifest(manifestLocks);
       await this.#write(manifestFileName, manifest);
-      if (store.syncLevel === 'filesystem') syncStore(store.location);
+      if (store.syncLevel === 'filesystem') await this.#chunks.syncFiles(this.#fd);
+      await this.#chunks.close();
       if (group.made && this.#isDurable) await syncUpTo(store.location, dirname(group.directory));
       await this.#show(hidden, join(store.location, snapshotPath(this.snapshot)));
     } finally {
       manifestLocks.release();
     }
-    locks.release();
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    closeSync(this.#fd);
+    this.#parts.locks.release();
   }
 
   /** Nothing can fail after it has become visible, except that it could not be made durable: then it is hidden again. */
@@ -171,7 +182,8 @@ export class LocalBackupSession implements BackupSession {
       await lstat(path);
     } catch (cause) {
       if (codeOf(cause) !== 'ENOENT' && codeOf(cause) !== 'ENOTDIR') throw cause;
-      throw new StoreError('NOT_FOUND', `the previous snapshot, whose chunks were used again, was removed meanwhile (${path}): back up again`, { cause });
+      const text = `the previous snapshot, whose chunks were used again, was removed meanwhile (${path})`;
+      throw new StoreError('NOT_FOUND', `${text}: back up again`, { cause });
     }
   }
 
@@ -193,7 +205,7 @@ export class LocalBackupSession implements BackupSession {
   }
 
   async #abort(): Promise<void> {
-    const { warn, hidden, store, group, locks } = this.#parts;
+    const { warn, hidden, store, group } = this.#parts;
     if (this.#finishing !== undefined && (await succeeds(this.#finishing))) return;
     await Promise.allSettled(this.#running);
     const attempt = async (what: string, act: () => Promise<void>): Promise<void> => {
@@ -204,8 +216,10 @@ export class LocalBackupSession implements BackupSession {
     await attempt('chunk workers did not end well', () => this.#chunks.close());
     await attempt(`${hidden} could not be removed, the next backup of this group will`, () => rm(hidden, { recursive: true, force: true }));
     await attempt('lock files could not be removed', () => this.#removeLockFiles());
-    if (group.made) await attempt(`the new group ${group.directory} could not be removed`, () => removeNewGroup(store, this.snapshot, group.directory));
-    locks.release();
+    if (group.made) {
+      await attempt(`the new group ${group.directory} could not be removed`, () => removeNewGroup(store, this.snapshot, group.directory));
+    }
+    this.#end();
   }
 
   /** Of a snapshot that will not be; first that of the manifest, as a server does it. */

@@ -66,6 +66,11 @@ export class LocalChunks implements ChunkTarget {
     while (this.#synced < asked) await (this.#syncing ??= this.#sync());
   }
 
+  /** All of the file system that `fd` is on, on a worker thread: the disk may take long. Errors since `fd` was opened are thrown. */
+  syncFiles(fd: number): Promise<void> {
+    return this.#storer.syncFiles(fd);
+  }
+
   /** Resolves when what runs is done and the threads have ended; what waits is refused. */
   async close(): Promise<void> {
     await this.#storer.close();

@@ -32,9 +32,8 @@ async function checkWritable(location: string, uid: number): Promise<void> {
     } catch (cause) {
       if (codeOf(cause) === 'ENOENT') continue;
       if (codeOf(cause) !== 'EACCES') throw cause;
-      throw new StoreError('NO_PERMISSION', `${directory} may not be written by you: run this as root or as user ${uid}, to whom the datastore belongs`, {
-        cause,
-      });
+      const hint = `run this as root or as user ${uid}, to whom the datastore belongs`;
+      throw new StoreError('NO_PERMISSION', `${directory} may not be written by you: ${hint}`, { cause });
     }
   }
 }

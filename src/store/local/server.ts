@@ -37,7 +37,8 @@ export async function serverOf(location: string, paths: ServerPaths): Promise<Se
   const store = await configuredDatastore(location, paths.configuration);
   if (store === undefined) return { locks: undefined, syncLevel: 'filesystem' };
   if (store.maintenance !== undefined) {
-    throw new StoreError('LOCKED', `${location}: the server has its datastore ${store.name} in maintenance mode ${store.maintenance}: end that first`);
+    const text = `${location}: the server has its datastore ${store.name} in maintenance mode ${store.maintenance}`;
+    throw new StoreError('LOCKED', `${text}: end that first`);
   }
   if (store.backend !== 'filesystem') {
     const text = `${location} is only the cache of datastore ${store.name}, whose chunks are in an object store (backend ${store.backend})`;
