@@ -15,7 +15,9 @@ export const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_REMOVEDIR = 0x200;
 const AT_EMPTY_PATH = 0x1000;
+const AT_SYMLINK_FOLLOW = 0x400;
 const RENAME_NOREPLACE = 1;
+const RENAME_EXCHANGE = 2;
 const UTIME_OMIT = 0x3fff_fffe;
 const deviceMajorMax = 0xfff;
 const deviceMinorMax = 0xf_ffff;
@@ -50,6 +52,12 @@ export function linkAt(fromFd: number, fromName: Buffer, toFd: number, toName: B
   check(systemCalls().linkat(fromFd, terminated(fromName), toFd, terminated(toName, 'second'), flags), 'linkat', toName);
 }
 
+/** A name for what a descriptor is of, also one that never had a name (O_TMPFILE). Needs /proc. */
+export function linkDescriptorAt(fd: number, toFd: number, toName: Buffer): void {
+  const path = Buffer.from(`/proc/self/fd/${fd}`);
+  check(systemCalls().linkat(AT_FDCWD, terminated(path), toFd, terminated(toName, 'second'), AT_SYMLINK_FOLLOW), 'linkat', toName);
+}
+
 export function symlinkAt(linkTarget: Buffer, directoryFd: number, name: Buffer): void {
   check(systemCalls().symlinkat(terminated(linkTarget), directoryFd, terminated(name, 'second')), 'symlinkat', name);
 }
@@ -62,15 +70,15 @@ export function removeDirectoryAt(directoryFd: number, name: Buffer): void {
   check(systemCalls().unlinkat(directoryFd, terminated(name), AT_REMOVEDIR), 'unlinkat', name);
 }
 
-/** `noReplace`: EEXIST where the new name is taken. */
+/** `noReplace`: EEXIST where the new name is taken. `exchange`: both names must be there, and change places. */
 export function renameAt(
   fromFd: number,
   fromName: Buffer,
   toFd: number,
   toName: Buffer,
-  { noReplace = false }: { readonly noReplace?: boolean } = {},
+  { noReplace = false, exchange = false }: { readonly noReplace?: boolean; readonly exchange?: boolean } = {},
 ): void {
-  const flags = noReplace ? RENAME_NOREPLACE : 0;
+  const flags = (noReplace ? RENAME_NOREPLACE : 0) | (exchange ? RENAME_EXCHANGE : 0);
   check(systemCalls().renameat2(fromFd, terminated(fromName), toFd, terminated(toName, 'second'), flags), 'renameat2', toName);
 }
 

@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 /** The same on x86-64 and arm64; Node has no names for them. */
 const O_PATH = 0x20_0000;
 const O_CLOEXEC = 0x8_0000;
+const O_TMPFILE = 0x40_0000 | constants.O_DIRECTORY;
 
 export const openFlags = {
   O_RDONLY: constants.O_RDONLY,
@@ -21,4 +22,6 @@ export const openFlags = {
   O_DIRECT: constants.O_DIRECT,
   O_PATH,
   O_CLOEXEC,
+  /** With the name of a directory, for a file without a name in it. */
+  O_TMPFILE,
 } as const;

@@ -29,11 +29,21 @@ export interface SystemCalls {
   readonly flistxattr: Call<[fd: number, names: Memory, room: number]>;
   readonly fgetxattr: Call<[fd: number, name: Memory, value: Memory, room: number]>;
   readonly fsetxattr: Call<[fd: number, name: Memory, value: Memory, length: number, flags: number]>;
+  /** Of what a path leads to, and (`l`) of a symbolic link itself. */
+  readonly listxattr: Call<[path: Memory, names: Memory, room: number]>;
+  readonly llistxattr: Call<[path: Memory, names: Memory, room: number]>;
+  readonly getxattr: Call<[path: Memory, name: Memory, value: Memory, room: number]>;
+  readonly lgetxattr: Call<[path: Memory, name: Memory, value: Memory, room: number]>;
+  readonly setxattr: Call<[path: Memory, name: Memory, value: Memory, length: number, flags: number]>;
+  readonly lsetxattr: Call<[path: Memory, name: Memory, value: Memory, length: number, flags: number]>;
+  readonly removexattr: Call<[path: Memory, name: Memory]>;
+  readonly lremovexattr: Call<[path: Memory, name: Memory]>;
   readonly ioctl: Call<[fd: number, request: number, argument: Memory]>;
   readonly flock: Call<[fd: number, operation: number]>;
   readonly fcntl: Call<[fd: number, command: number, argument: Memory]>;
   readonly lseek: Call<[fd: number, offset: number, whence: number]>;
   readonly fallocate: Call<[fd: number, mode: number, offset: number, length: number]>;
+  readonly copy_file_range: Call<[from: number, fromOffset: Memory, to: number, toOffset: Memory, length: number, flags: number]>;
   readonly syncfs: Call<[fd: number]>;
 }
 
@@ -76,11 +86,22 @@ function bind(): SystemCalls {
       flistxattr: call('int64_t flistxattr(int fd, void *names, size_t room)'),
       fgetxattr: call('int64_t fgetxattr(int fd, void *name, void *value, size_t room)'),
       fsetxattr: call('int fsetxattr(int fd, void *name, void *value, size_t length, int flags)'),
+      listxattr: call('int64_t listxattr(void *path, void *names, size_t room)'),
+      llistxattr: call('int64_t llistxattr(void *path, void *names, size_t room)'),
+      getxattr: call('int64_t getxattr(void *path, void *name, void *value, size_t room)'),
+      lgetxattr: call('int64_t lgetxattr(void *path, void *name, void *value, size_t room)'),
+      setxattr: call('int setxattr(void *path, void *name, void *value, size_t length, int flags)'),
+      lsetxattr: call('int lsetxattr(void *path, void *name, void *value, size_t length, int flags)'),
+      removexattr: call('int removexattr(void *path, void *name)'),
+      lremovexattr: call('int lremovexattr(void *path, void *name)'),
       ioctl: call('int ioctl(int fd, unsigned long request, void *argument)'),
       flock: call('int flock(int fd, int operation)'),
       fcntl: call('int fcntl(int fd, int command, void *argument)'),
       lseek: call('int64_t lseek(int fd, int64_t offset, int whence)'),
       fallocate: call('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
+      copy_file_range: call(
+        'int64_t copy_file_range(int from, void *fromOffset, int to, void *toOffset, size_t length, uint32_t flags)',
+      ),
       syncfs: call('int syncfs(int fd)'),
     };
   } catch (cause) {

@@ -1,0 +1,87 @@
+/** Extended attributes of what lies in a spool, and those that pbsfs keeps there for itself. */
+import { FileError, codeOf } from '../../errors.js';
+import { changeModeAt } from '../../os/directory-calls.js';
+import { getXattrOf, listXattrsOf, removeXattrOf, setXattrOf } from '../../os/named-xattrs.js';
+import { accessAclName, defaultAclName } from '../../vfs/posix-acl.js';
+import type { Ino } from '../../vfs/file-system.js';
+import type { NewXattr } from '../../vfs/writable-file-system.js';
+import type { SpoolCore } from './spool-core.js';
+import type { SpoolNode } from './spool-node.js';
+
+const reservedPrefix = 'user.pbsfs.';
+
+/** What programs see of attributes that begin with `user.pbsfs.`: undefined for nothing. They are never listed, and never set by them. */
+export type ReservedXattrs = (ino: Ino, name: Buffer) => Buffer | undefined;
+
+export class SpoolXattrs {
+  readonly #core: SpoolCore;
+  readonly #reserved: ReservedXattrs;
+
+  constructor(core: SpoolCore, reserved: ReservedXattrs) {
+    this.#core = core;
+    this.#reserved = reserved;
+  }
+
+  list(ino: Ino): readonly Buffer[] {
+    const node = this.#core.begin(ino);
+    return listXattrsOf(this.#core.reach(node)).filter((name) => !isReserved(name));
+  }
+
+  get(ino: Ino, name: Buffer): Buffer | undefined {
+    const node = this.#core.begin(ino);
+    return isReserved(name) ? this.#reserved(ino, name) : getXattrOf(this.#core.reach(node), name);
+  }
+
+  set(ino: Ino, { name, value, mode, killSetGroupId }: NewXattr): void {
+    refuseReserved(name);
+    const node = this.#core.begin(ino);
+    const file = this.#core.reach(node);
+    setXattrOf(file, name, value, mode);
+    if (name.equals(defaultAclName)) node.hasDefaultAcl = undefined;
+    if (!killSetGroupId || !name.equals(accessAclName)) return;
+    const { mode: bits } = this.#core.stat(node);
+    if ((bits & 0o2000) !== 0) changeModeAt(file.fd, file.name, bits & 0o5777);
+  }
+
+  remove(ino: Ino, name: Buffer): void {
+    refuseReserved(name);
+    const node = this.#core.begin(ino);
+    removeXattrOf(this.#core.reach(node), name);
+    if (name.equals(defaultAclName)) node.hasDefaultAcl = undefined;
+  }
+
+  hasDefaultAcl(node: SpoolNode): boolean {
+    node.hasDefaultAcl ??= this.#readDefaultAcl(node);
+    return node.hasDefaultAcl;
+  }
+
+  /** A reserved attribute as it lies in the spool; `name` is what follows the prefix. */
+  fact(ino: Ino, name: string): Buffer | undefined {
+    return getXattrOf(this.#core.reach(this.#core.begin(ino)), Buffer.from(reservedPrefix + name));
+  }
+
+  /** Undefined removes it, if it is there. */
+  setFact(ino: Ino, name: string, value: Buffer | undefined): void {
+    const file = this.#core.reach(this.#core.begin(ino));
+    const xattr = Buffer.from(reservedPrefix + name);
+    if (value !== undefined) setXattrOf(file, xattr, value);
+    else if (getXattrOf(file, xattr) !== undefined) removeXattrOf(file, xattr);
+  }
+
+  #readDefaultAcl(node: SpoolNode): boolean {
+    try {
+      return getXattrOf(this.#core.reach(node), defaultAclName) !== undefined;
+    } catch (error) {
+      if (codeOf(error) === 'ENOTSUP' || codeOf(error) === 'EOPNOTSUPP') return false;
+      throw error;
+    }
+  }
+}
+
+function isReserved(name: Buffer): boolean {
+  return name.subarray(0, reservedPrefix.length).toString('latin1') === reservedPrefix;
+}
+
+function refuseReserved(name: Buffer): void {
+  if (isReserved(name)) throw new FileError('NOT_PERMITTED', `${name.toString()}: attributes that begin with ${reservedPrefix} are set by pbsfs only`);
+}
