@@ -13,6 +13,7 @@ export const commandLoaders: Readonly<Record<string, () => Promise<Command>>> = 
   restore: async () => (await import('./commands/restore.js')).restoreCommand,
   tar: async () => (await import('./commands/tar.js')).tarCommand,
   backup: async () => (await import('./commands/backup.js')).backupCommand,
+  key: async () => (await import('./commands/key.js')).keyCommand,
   completion: async () => (await import('./commands/completion.js')).completionCommand,
 };
 

@@ -46,6 +46,11 @@ export function blobOverheadBytes(kind: BlobKind): 12 | 44 {
   return isEncrypted(kind) ? encryptedHeaderBytes : plainHeaderBytes;
 }
 
+/** Whether the bytes begin as a blob does. */
+export function isBlob(bytes: Buffer): boolean {
+  return bytes.length >= plainHeaderBytes && kinds.some((kind) => magicOfKind[kind].compare(bytes, 0, crcOffset) === 0);
+}
+
 /** The header of an encoded blob. Throws TRUNCATED or BAD_MAGIC. */
 export function decodeBlobHeader(bytes: Uint8Array): BlobHeader {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

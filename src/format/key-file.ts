@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { CryptoError, FormatError, messageOf } from '../errors.js';
 import { formatFingerprint, parseFingerprint } from './fingerprint.js';
 import { parseJson } from './json.js';
+import { paperKeyContent } from './paper-key.js';
 import { checkSchema } from './schema.js';
 
 export interface ScryptKdf {
@@ -46,7 +47,7 @@ const saltBytesMax = 1024;
 /** In units of n * r * p. The default is 2^19 and takes a fifth of a second. */
 const scryptWorkMax = 2 ** 25;
 const pbkdf2IterationsMax = 10_000_000;
-const hintLengthMax = 64;
+export const hintLengthMax = 64;
 
 const countSchema = z.number().int().positive();
 const bytesSchema = z.base64().transform((text) => Buffer.from(text, 'base64'));
@@ -72,9 +73,10 @@ const keyFileSchema = z.object({
   hint: z.string().max(hintLengthMax).nullish(),
 });
 
-/** Throws BAD_KEY_FILE. */
-export function parseKeyFile(json: Uint8Array | string): KeyFile {
+/** Also of a printed one. Throws BAD_KEY_FILE. */
+export function parseKeyFile(text: Uint8Array | string): KeyFile {
   try {
+    const json = paperKeyContent(typeof text === 'string' ? Buffer.from(text) : Buffer.from(text.buffer, text.byteOffset, text.length));
     const document = checkSchema(keyFileSchema, parseJson(json, 'the key file', keyFileBytesMax), 'the key file');
     const fingerprint = document.fingerprint ?? undefined;
     const file = {

@@ -15,11 +15,16 @@ export async function findPassword(
   if (first === undefined) return undefined;
   const given = process.env[passwordVariable];
   if (given !== undefined) return Buffer.from(given);
-  if (passwordFile !== undefined) return firstLine(await readSecretFile(passwordFile, 'password file', warn));
+  if (passwordFile !== undefined) return await readPasswordFile(passwordFile, warn);
   const hint = first.file.hint === undefined ? '' : ` (hint: ${JSON.stringify(first.file.hint)})`;
   const typed = await askOnTerminal(`password of ${first.path}${hint}: `);
   if (typed !== undefined) return typed;
   throw new CryptoError('PASSWORD_REQUIRED', `${first.path} needs a password${hint}; set ${passwordVariable} or use --password-file`);
+}
+
+/** Its first line. */
+export async function readPasswordFile(path: string, warn: (line: string) => void): Promise<Buffer> {
+  return firstLine(await readSecretFile(path, 'password file', warn));
 }
 
 /** Without the line's end that editors add. */
