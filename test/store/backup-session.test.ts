@@ -1,11 +1,37 @@
 /** Writing snapshots into a local datastore: what is on disk while and after, who may, and what is refused. */
-import { chownSync, existsSync, linkSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { EncryptionKey } from '../../src/crypto/encryption-key.js';
 import { chunkPath } from '../../src/format/chunk-path.js';
 import { chunksOf, encodeBlob } from '../support/chunks.js';
-import { begin, checkSnapshots, emptyStore, fakeServer, hostSnapshot, indexOf, manifest, openStore, put, storeNames, writeSnapshot } from '../support/new-snapshots.js';
+import {
+  begin,
+  checkSnapshots,
+  emptyStore,
+  fakeServer,
+  hostSnapshot,
+  indexOf,
+  manifest,
+  openStore,
+  put,
+  storeNames,
+  writeSnapshot,
+} from '../support/new-snapshots.js';
 import { noise } from '../support/random.js';
 
 const time = 1_700_000_000;
@@ -33,7 +59,10 @@ describe('a snapshot', () => {
     await session.finish(manifest);
     const path = `host/web/${text}`;
     expect(storeNames(directory)).toEqual(
-      ['.chunks', '.lock', 'host', 'host/web', 'host/web/owner', path, `${path}/fw.conf.blob`, `${path}/index.json.blob`, `${path}/root.pxar.didx`].sort(),
+      [
+        ...['.chunks', '.lock', 'host', 'host/web', 'host/web/owner', path],
+        ...['fw.conf.blob', 'index.json.blob', 'root.pxar.didx'].map((name) => `${path}/${name}`),
+      ].sort(),
     );
     expect(readFileSync(join(directory, 'host/web/owner'), 'utf8')).toBe('root@pam\n');
     expect(await checkSnapshots(store)).toBe(1);
@@ -87,7 +116,10 @@ describe('a snapshot', () => {
     const directory = emptyStore();
     const store = await openStore(directory);
     const snapshot = hostSnapshot(time, 'web', ['prod', 'eu']);
-    await expect(begin(store, snapshot)).rejects.toMatchObject({ code: 'NOT_FOUND', message: expect.stringMatching(/namespace prod: .*install -d .*ns\/prod\/ns\/eu/) as string });
+    await expect(begin(store, snapshot)).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: expect.stringMatching(/namespace prod: .*install -d .*ns\/prod\/ns\/eu/) as string,
+    });
     expect(storeNames(directory)).toEqual(['.chunks', '.lock']);
     mkdirSync(join(directory, 'ns/prod/ns/eu'), { recursive: true });
     await (await begin(store, snapshot)).finish(manifest);
@@ -165,7 +197,8 @@ describe('refused', () => {
     const directory = await written();
     mkdirSync(join(directory, 'host/web/2023-11-14T22:13:29Z'));
     const before = storeNames(directory);
-    await expect(begin(await openStore(directory), hostSnapshot(at))).rejects.toMatchObject({ code, message: expect.stringMatching(message) as string });
+    const refusal = { code, message: expect.stringMatching(message) as string };
+    await expect(begin(await openStore(directory), hostSnapshot(at))).rejects.toMatchObject(refusal);
     expect(storeNames(directory)).toEqual(before);
   });
 
@@ -224,7 +257,10 @@ describe('the owner of a group', () => {
   test('missing: refused, as by a server; but what a killed program left is completed', async () => {
     const directory = await written();
     rmSync(join(directory, 'host/web/owner'));
-    await expect(begin(await openStore(directory), hostSnapshot(time + 1))).rejects.toMatchObject({ code: 'NOT_OWNER', message: expect.stringContaining('echo') as string });
+    await expect(begin(await openStore(directory), hostSnapshot(time + 1))).rejects.toMatchObject({
+      code: 'NOT_OWNER',
+      message: expect.stringContaining('echo') as string,
+    });
     expect(storeNames(directory)).not.toContain('host/web/owner');
     mkdirSync(join(directory, 'host/new', leftover), { recursive: true });
     expect((await begin(await openStore(directory), hostSnapshot(time, 'new'), { owner: 'joe@pbs!t1' })).owner).toBe('joe@pbs!t1');

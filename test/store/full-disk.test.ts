@@ -84,7 +84,8 @@ test('no room for another directory: nothing is begun', async () => {
     }
   }
   for (let free = 0; free < 6; free++) {
-    await expect(begin(store, hostSnapshot(time, `g${free}`)).then((session) => session.finish(manifest)), `${free} free`).rejects.toMatchObject({ code: 'ENOSPC' });
+    const whole = begin(store, hostSnapshot(time, `g${free}`)).then((session) => session.finish(manifest));
+    await expect(whole, `${free} free`).rejects.toMatchObject({ code: 'ENOSPC' });
     // The directory of the type stays, as ever.
     expect(storeNames(directory).filter((name) => name !== 'host')).toEqual(before);
     rmSync(join(fill, String(free)));

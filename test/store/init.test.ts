@@ -1,6 +1,19 @@
 /** New datastores, on file systems of their own, as 65,536 directories take their time elsewhere. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -54,12 +67,18 @@ function checkAdoptable(directory: string, { uid, gid }: { uid: number; gid: num
   expect(decodeBlob(readFileSync(join(directory, '.chunks/bb9f', zeroDigest)), zstd, undefined).equals(Buffer.alloc(4 << 20))).toBe(true);
 }
 
+function replaceByFile(directory: string): void {
+  rmSync(directory, { recursive: true });
+  writeFileSync(directory, '');
+}
+
 describe('init', () => {
   test('makes a store and what is above it, whatever the umask is; it can be written then, and not be made again', async () => {
     const directory = join(quickDirectory(), 'a/b/store');
     const before = process.umask(0o77);
     try {
-      expect(await initDatastore(directory, { warn, owner: { uid: 4242, gid: 4343 } })).toEqual({ location: directory, owner: { uid: 4242, gid: 4343 } });
+      const owner = { uid: 4242, gid: 4343 };
+      expect(await initDatastore(directory, { warn, owner })).toEqual({ location: directory, owner });
     } finally {
       process.umask(before);
     }
@@ -67,8 +86,14 @@ describe('init', () => {
     const store = await openStore(directory);
     await writeSnapshot(await begin(store, hostSnapshot(1_700_000_000)));
     expect(await checkSnapshots(store)).toBe(1);
-    await expect(initDatastore(directory, { warn })).rejects.toMatchObject({ code: 'EXISTS', message: expect.stringContaining('is a datastore already') as string });
-    await expect(initDatastore(join(directory, 'host/x'), { warn })).rejects.toMatchObject({ code: 'EXISTS', message: expect.stringContaining('lies in the datastore') as string });
+    await expect(initDatastore(directory, { warn })).rejects.toMatchObject({
+      code: 'EXISTS',
+      message: expect.stringContaining('is a datastore already') as string,
+    });
+    await expect(initDatastore(join(directory, 'host/x'), { warn })).rejects.toMatchObject({
+      code: 'EXISTS',
+      message: expect.stringContaining('lies in the datastore') as string,
+    });
     expect(existsSync(join(directory, 'host/x'))).toBe(false);
   });
 
@@ -132,8 +157,8 @@ describe('init', () => {
   test.each([
     ['something in it', (path: string) => { writeFileSync(join(path, 'x'), ''); }, 'EXISTS', /has 'x'/],
     ['chunks in it', (path: string) => { mkdirSync(join(path, '.chunks')); }, 'EXISTS', /is a datastore already/],
-    ['a file in its place', (path: string) => { rmSync(path, { recursive: true }); writeFileSync(path, ''); }, 'NOT_A_DIRECTORY', /is not a directory/],
-    ['a file above it', (path: string) => { rmSync(join(path, '..'), { recursive: true }); writeFileSync(join(path, '..'), ''); }, 'NOT_A_DIRECTORY', /is not a directory/],
+    ['a file in its place', replaceByFile, 'NOT_A_DIRECTORY', /is not a directory/],
+    ['a file above it', (path: string) => { replaceByFile(dirname(path)); }, 'NOT_A_DIRECTORY', /is not a directory/],
   ])('refused: %s', async (_, prepare, code, message) => {
     const directory = join(scratchDirectory(), 'above/store');
     mkdirSync(directory, { recursive: true });
@@ -144,7 +169,10 @@ describe('init', () => {
 
   test('refused: a hidden name, also after a slash', async () => {
     const place = scratchDirectory();
-    await expect(initDatastore(join(place, '.store/'), { warn })).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining('begins with a dot') as string });
+    await expect(initDatastore(join(place, '.store/'), { warn })).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('begins with a dot') as string,
+    });
     expect(readdirSync(place)).toEqual([]);
   });
 
@@ -168,6 +196,9 @@ test('where touching a file makes it no younger it is refused, and nothing is le
   utimesSync(file, 4_000_000_000, 1000);
   expect(await keepsAccessTimes(file)).toBe(false);
   utimesSync(file, 4_000_000_000, 1000);
-  await expect(initDatastore(directory, { warn: () => undefined })).rejects.toMatchObject({ code: 'NOT_SUPPORTED', message: expect.stringContaining('access times') as string });
+  await expect(initDatastore(directory, { warn: () => undefined })).rejects.toMatchObject({
+    code: 'NOT_SUPPORTED',
+    message: expect.stringContaining('access times') as string,
+  });
   expect(readdirSync(directory)).toEqual([]);
 });

@@ -6,7 +6,18 @@ import { groupLockName, manifestLockName, nestedManifestLockName, snapshotLockNa
 import { LockStack, lockDirectory, lockFile } from '../../src/store/local/locks.js';
 import { start } from '../support/command.js';
 import { canLock, holdLock, type LockKind, type LockWay } from '../support/lock-holder.js';
-import { begin, checkSnapshots, emptyStore, fakeServer, hostSnapshot, manifest, openStore, storeNames, writeSnapshot, type FakeServer } from '../support/new-snapshots.js';
+import {
+  begin,
+  checkSnapshots,
+  emptyStore,
+  fakeServer,
+  hostSnapshot,
+  manifest,
+  openStore,
+  storeNames,
+  writeSnapshot,
+  type FakeServer,
+} from '../support/new-snapshots.js';
 import { scratchDirectory } from '../support/scratch.js';
 
 const time = 1_700_000_000;
@@ -28,7 +39,7 @@ async function place(): Promise<Place> {
   return { directory, server };
 }
 
-function touchLock(path: string): string {
+function newLock(path: string): string {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, '', { flag: 'a' });
   return path;
@@ -43,7 +54,7 @@ describe('refused with nothing left', () => {
     ['the lock file of the group', 'whole', 'exclusive', ({ server }) => join(server.locks, groupLockName(first)), /another backup of this group/],
     ['a lock on the last snapshot', 'whole', 'exclusive', ({ directory }) => join(directory, firstDirectory), /22:13:20Z is locked/],
     ['the lock file of the last snapshot', 'whole', 'exclusive', ({ server }) => join(server.locks, snapshotLockName(first)), /22:13:20Z is locked/],
-    ['the lock file of the new snapshot', 'whole', 'exclusive', ({ server }) => touchLock(join(server.locks, snapshotLockName(second))), /22:13:21Z is locked/],
+    ['the lock file of the new snapshot', 'whole', 'exclusive', ({ server }) => newLock(join(server.locks, snapshotLockName(second))), /21Z is locked/],
   ];
   test.each(cases)('%s', async (_, way, kind, pathIn, message) => {
     const here = await place();
@@ -62,14 +73,17 @@ describe('refused with nothing left', () => {
     const store = await openStore(directory, server.paths);
     await begin(store, second);
     const before = storeNames(directory);
-    await expect(begin(store, hostSnapshot(time + 2))).rejects.toMatchObject({ code: 'LOCKED', message: expect.stringContaining('another backup of this group') as string });
+    await expect(begin(store, hostSnapshot(time + 2))).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining('another backup of this group') as string,
+    });
     expect(storeNames(directory)).toEqual(before);
   });
 
   test('a manifest that another program has locked for long', async () => {
     const { directory, server } = await place();
     const session = await begin(await openStore(directory, server.paths), second);
-    await holdLock('whole', 'exclusive', touchLock(join(server.locks, manifestLockName(second))));
+    await holdLock('whole', 'exclusive', newLock(join(server.locks, manifestLockName(second))));
     const before = performance.now();
     await expect(session.finish(manifest)).rejects.toMatchObject({ code: 'LOCKED', message: expect.stringContaining('manifest') as string });
     expect(performance.now() - before).toBeGreaterThan(4900);

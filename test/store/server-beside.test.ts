@@ -6,7 +6,17 @@ import { describe, expect, test } from 'vitest';
 import { serverOf } from '../../src/store/local/server.js';
 import { hasProgram } from '../support/mounted-everything.js';
 import { runProgram, type Ended } from '../support/command.js';
-import { begin, checkSnapshots, emptyStore, fakeServer, hostSnapshot, noServer, openStore, storeNames, writeSnapshot } from '../support/new-snapshots.js';
+import {
+  begin,
+  checkSnapshots,
+  emptyStore,
+  fakeServer,
+  hostSnapshot,
+  noServer,
+  openStore,
+  storeNames,
+  writeSnapshot,
+} from '../support/new-snapshots.js';
 import { scratchDirectory } from '../support/scratch.js';
 
 const time = 1_700_000_000;
@@ -20,7 +30,8 @@ describe('a server on this host', () => {
   ])('%s: refused', async (line, code, message) => {
     const directory = emptyStore();
     const { paths } = fakeServer(directory, [line]);
-    await expect(begin(await openStore(directory, paths), hostSnapshot(time))).rejects.toMatchObject({ code, message: expect.stringMatching(message) as string });
+    const refusal = { code, message: expect.stringMatching(message) as string };
+    await expect(begin(await openStore(directory, paths), hostSnapshot(time))).rejects.toMatchObject(refusal);
     expect(storeNames(directory)).toEqual(['.chunks', '.lock']);
   });
 
@@ -38,8 +49,9 @@ describe('a server on this host', () => {
       const directory = emptyStore();
       const { paths } = fakeServer(directory, [`tuning sync-level=${level}`]);
       const log = join(scratchDirectory(), 'log');
-      const args = ['-f', '-y', '-o', log, '-e', 'trace=fsync,syncfs', process.execPath, writer, directory, 'web', String(time), '1', paths.configuration, paths.locks];
-      expect((await runProgram('strace', args)).stdout).toBe('begun\nhalf\nfinished\n');
+      const tracing = ['-f', '-y', '-o', log, '-e', 'trace=fsync,syncfs', process.execPath];
+      const writing = [writer, directory, 'web', String(time), '1', paths.configuration, paths.locks];
+      expect((await runProgram('strace', [...tracing, ...writing])).stdout).toBe('begun\nhalf\nfinished\n');
       const text = readFileSync(log, 'utf8');
       const count = (name: string): number => text.split(new RegExp(` ${name}\\(\\d+<${directory}`)).length - 1;
       return { fsync: count('fsync'), syncfs: count('syncfs') };
@@ -65,15 +77,18 @@ describe('a server on this host', () => {
   test('has a store on a removable device', async () => {
     const { paths, locks } = fakeServer(emptyStore());
     writeFileSync(paths.configuration, 'datastore: main\n\tbacking-device 1234\n\tpath sub/dir\n');
-    for (const location of ['/mnt/datastore/main', '/mnt/datastore/main/sub/dir']) expect((await serverOf(location, paths)).locks, location).toBe(locks);
+    for (const location of ['/mnt/datastore/main', '/mnt/datastore/main/sub/dir']) {
+      expect((await serverOf(location, paths)).locks, location).toBe(locks);
+    }
     expect((await serverOf('/sub/dir', paths)).locks).toBeUndefined();
   });
 });
 
 describe('an ordinary user', () => {
   const user = 65534;
+  const asUser = ['--reuid', String(user), '--regid', String(user), '--clear-groups'];
   const write = (directory: string, more: readonly string[] = []): Promise<Ended> =>
-    runProgram('setpriv', ['--reuid', String(user), '--regid', String(user), '--clear-groups', process.execPath, writer, directory, 'web', String(time), '1', ...more]);
+    runProgram('setpriv', [...asUser, process.execPath, writer, directory, 'web', String(time), '1', ...more]);
 
   function ownedStore(): string {
     const directory = emptyStore();

@@ -53,7 +53,11 @@ export async function openStore(directory: string, server = noServer): Promise<D
 }
 
 /** Ended when the test ends, however it does. `lines` gets the warnings. */
-export async function begin(store: Datastore, snapshot: SnapshotName, options: Partial<BackupOptions> & { lines?: string[] } = {}): Promise<BackupSession> {
+export async function begin(
+  store: Datastore,
+  snapshot: SnapshotName,
+  options: Partial<BackupOptions> & { lines?: string[] } = {},
+): Promise<BackupSession> {
   const { lines = [], ...rest } = options;
   const session = await store.beginBackup({ snapshot, key: undefined, owner: undefined, warn: (line) => lines.push(line), ...rest });
   onTestFinished(() => session.abort());
