@@ -17,7 +17,7 @@ import { placesOf } from './archives.js';
 import { writeChunk } from './chunks.js';
 import { chattrBits, type ExpectedEntry } from './expected.js';
 import { inodeFlagsBelow, xattrsBelow } from './expected-tree.js';
-import { streamOf, streamOver, type Shelf } from './streams.js';
+import { dynamicIndexOf, streamOver, type Shelf } from './streams.js';
 
 const roomMax = (4 << 20) + (64 << 10);
 
@@ -57,10 +57,17 @@ class MemoryPayload extends MemoryStream implements PayloadStream {
   readonly suggestions: number[] = [];
   readonly injections: { readonly position: number; readonly chunks: readonly Injected[] }[] = [];
   readonly #contents: Map<string, Buffer>;
+  readonly #onRoom: (position: number) => void;
 
-  constructor(contents: Map<string, Buffer>) {
+  constructor(contents: Map<string, Buffer>, onRoom: (position: number) => void) {
     super();
     this.#contents = contents;
+    this.#onRoom = onRoom;
+  }
+
+  override room(bytes: number): Promise<void> | undefined {
+    this.#onRoom(this.position);
+    return super.room(bytes);
   }
 
   get bytesWritten(): number {
@@ -139,6 +146,8 @@ export interface MadeTree {
 
 export interface MakeOptions extends Partial<ArchiveTreeOptions> {
   readonly averageBytes?: number;
+  /** Called before something is written to the payload. */
+  readonly onRoom?: (position: number) => void;
 }
 
 /** Makes archives one after the other, so that later ones can reuse chunks of earlier ones. */
@@ -150,10 +159,10 @@ export class ArchiveMaker {
     this.#shelf = shelf;
   }
 
-  async make(source: string, { averageBytes = 64 << 10, ...options }: MakeOptions = {}): Promise<MadeTree> {
+  async make(source: string, { averageBytes = 64 << 10, onRoom = () => undefined, ...options }: MakeOptions = {}): Promise<MadeTree> {
     const { format = 'split', archiveName = 'root.pxar.didx' } = options;
     const meta = new MemoryStream();
-    const payload = new MemoryPayload(this.#contents);
+    const payload = new MemoryPayload(this.#contents, onRoom);
     const catalogParts: Buffer[] = [];
     const writer = new CatalogWriter((bytes) => catalogParts.push(Buffer.from(bytes)));
     const warnings: string[] = [];
@@ -179,17 +188,31 @@ export class ArchiveMaker {
     };
   }
 
-  /** What the next archive of the same tree builds on. `reuse` says what is missing. */
-  async reference({ meta, payloadIndex }: MadeTree, reuse: ReferenceTree['reuse'] = () => Promise.resolve([])): Promise<ReferenceTree> {
-    if (payloadIndex === undefined) throw new Error('not split');
-    const tree = await PxarTree.open({ meta: streamOf(this.#shelf, meta, { cuts: [64 << 10] }), payload: streamOver(this.#shelf, payloadIndex) });
-    return { tree, payloadIndex, reuse };
+  /** The same archive, its payload cut into other chunks. */
+  recut(made: MadeTree, cuts: readonly number[]): MadeTree {
+    const payloadIndex = parseDynamicIndex(dynamicIndexOf(this.#shelf.directory, made.payload, { cuts }));
+    for (let n = 0; n < payloadIndex.count; n += 1) {
+      this.#contents.set(payloadIndex.digestAt(n).toString('hex'), made.payload.subarray(payloadIndex.startOf(n), payloadIndex.endOf(n)));
+    }
+    return { ...made, payloadIndex };
   }
 
-  /** Removes a chunk file, for references that are damaged. */
-  removeChunks(index: DynamicIndex): void {
-    for (let n = 0; n < index.count; n += 1) rmSync(join(this.#shelf.directory, chunkPath(index.digestAt(n))), { force: true });
+  /**
+   * What the next archive of the same tree builds on. `reuse` says what is missing. `lost`: all of the metadata but its first 4 KiB cannot be
+   * read any more.
+   */
+  async reference({ meta, payloadIndex }: MadeTree, { reuse = () => Promise.resolve([]), lost = false }: ReferenceOptions = {}): Promise<ReferenceTree> {
+    if (payloadIndex === undefined) throw new Error('not split');
+    const metaIndex = parseDynamicIndex(dynamicIndexOf(this.#shelf.directory, meta, { cuts: [lost ? 4096 : 64 << 10] }));
+    const tree = await PxarTree.open({ meta: streamOver(this.#shelf, metaIndex), payload: streamOver(this.#shelf, payloadIndex) });
+    if (lost) for (let n = 1; n < metaIndex.count; n += 1) rmSync(join(this.#shelf.directory, chunkPath(metaIndex.digestAt(n))), { force: true });
+    return { tree, payloadIndex, reuse };
   }
+}
+
+export interface ReferenceOptions {
+  readonly reuse?: ReferenceTree['reuse'];
+  readonly lost?: boolean;
 }
 
 export interface Described {

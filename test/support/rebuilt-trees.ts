@@ -115,11 +115,11 @@ function applyMetadata(fd: number, metadata: PxarMetadata, kind: 'file' | 'direc
   changeOwnerAt(fd, nothing, metadata.uid, metadata.gid);
   for (const { name, value } of metadata.xattrs) if (!name.toString().startsWith('trusted.SGI_ACL')) setXattr(fd, name, value);
   if (metadata.fcaps !== undefined) setXattr(fd, Buffer.from('security.capability'), metadata.fcaps);
-  const { access, default: defaults } = aclXattrs(metadata);
-  // In this order, as XFS lists what it makes of them the other way round.
-  if (kind === 'directory' && defaults !== undefined) setXattr(fd, Buffer.from('system.posix_acl_default'), defaults);
-  if (access !== undefined) setXattr(fd, Buffer.from('system.posix_acl_access'), access);
+  // Before the ACLs: XFS would write them again, and list what it makes of them in another order.
   fchmodSync(fd, metadata.mode & 0o7777);
+  const { access, default: defaults } = aclXattrs(metadata);
+  if (access !== undefined) setXattr(fd, Buffer.from('system.posix_acl_access'), access);
+  if (kind === 'directory' && defaults !== undefined) setXattr(fd, Buffer.from('system.posix_acl_default'), defaults);
 }
 
 function lastOf(fd: number, { mtime, flags }: PxarMetadata): void {
