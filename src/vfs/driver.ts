@@ -50,6 +50,9 @@ export interface Mounted {
 export interface Driver {
   readonly name: string;
   readonly capabilities: DriverCapabilities;
-  /** Resolves when the tree can be used, to write too if the file system allows it and `ro` is no flag. Throws NO_FUSE, NO_PRIVILEGE, MOUNT_POINT or MOUNT_FAILED. */
+  /**
+   * Resolves when the tree can be used, to write too if the file system allows it and `ro` is no flag. Throws NO_FUSE, NO_PRIVILEGE,
+   * MOUNT_POINT or MOUNT_FAILED.
+   */
   mount(fileSystem: FileSystem, options: DriverOptions): Promise<Mounted>;
 }

@@ -22,7 +22,11 @@ export interface NewNodeParent {
 }
 
 /** `type`: S_IFMT bits. A set-gid directory hands down its group, and to directories the bit too. */
-export function newNodeOwnership(type: number, { mode, umask, caller }: NewNode, { attributes, defaultAcl }: NewNodeParent): NewNodeOwnership {
+export function newNodeOwnership(
+  type: number,
+  { mode, umask, caller }: NewNode,
+  { attributes, defaultAcl }: NewNodeParent,
+): NewNodeOwnership {
   const fromDirectory = (attributes.mode & setGroupId) !== 0;
   const ids = { uid: caller.uid, gid: fromDirectory ? attributes.gid : caller.gid };
   if (type === S_IFLNK) return { ...ids, mode: type | 0o777 };

@@ -7,15 +7,7 @@
  * asked for while an earlier one is still promised; those of one directory's names, and writes to one file, come one by one unless
  * a caller was killed while it waited.
  */
-import type {
-  Attributes,
-  Entry,
-  FileSystem,
-  Ino,
-  MaybePromise,
-  OpenFile,
-  Timestamp,
-} from './file-system.js';
+import type { Attributes, Entry, FileSystem, Ino, MaybePromise, OpenFile, Timestamp } from './file-system.js';
 
 /** Who asks; 0 throughout where the kernel does, as for what it had to write later. */
 export interface Caller {

@@ -83,7 +83,7 @@ export class PagedContent {
    * @param {(page: number, start: number, end: number, at: number) => void} use With the range inside of the page, and where it is in the whole.
    */
   #each(offset, length, use) {
-    for (let at = 0; at < length; ) {
+    for (let at = 0; at < length;) {
       const number = Math.floor((offset + at) / pageBytes);
       const start = offset + at - number * pageBytes;
       const end = Math.min(pageBytes, start + length - at);

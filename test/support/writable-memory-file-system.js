@@ -231,7 +231,12 @@ export class WritableMemoryFileSystem {
   open(ino) {
     return this.#run('open', ino, (node) => {
       const file = this.#openFile(node);
-      return { caching: file.caching, read: (...range) => file.read(...range), seek: (...from) => file.seek(...from), close: () => file.close() };
+      return {
+        caching: file.caching,
+        read: (...range) => file.read(...range),
+        seek: (...from) => file.seek(...from),
+        close: () => file.close(),
+      };
     });
   }
 

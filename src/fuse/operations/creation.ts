@@ -26,7 +26,9 @@ export const openWritable = writingOperation(8, (session, request, { operations 
   const killPrivileges = (request.uint32(4) & openKillsPrivileges) !== 0;
   const reading = (flags & (O_WRONLY | O_RDWR | O_TRUNC)) === 0;
   const handle = session.files.reserve();
-  const opened: MaybePromise<OpenFile> = reading ? session.fileSystem.open(ino) : operations.open(ino, { truncate, killPrivileges });
+  const opened: MaybePromise<OpenFile> = reading
+    ? session.fileSystem.open(ino)
+    : operations.open(ino, { truncate, killPrivileges });
   session.answer(
     request,
     opened,
