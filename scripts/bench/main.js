@@ -7,6 +7,7 @@ import { cached, image, random } from './sections/image.js';
 import { others } from './sections/others.js';
 import { scale } from './sections/scale.js';
 import { startup } from './sections/startup.js';
+import { write } from './sections/write.js';
 import { zstd } from './sections/zstd.js';
 
 /**
@@ -16,7 +17,7 @@ import { zstd } from './sections/zstd.js';
  */
 
 /** @type {Record<string, (settings: Settings) => Promise<import('./figures.js').Figure[]>>} */
-const sections = { image, random, cached, large, find, small, others, startup, scale, zstd };
+const sections = { image, random, cached, large, find, small, others, startup, scale, zstd, write };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
