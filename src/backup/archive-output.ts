@@ -45,6 +45,7 @@ export interface LinkedFile {
 }
 
 const slash = Buffer.from('/');
+const sourceCalls: ReadonlySet<unknown> = new Set(['read', 'lseek', 'statx']);
 
 /** What all names of a file have in common; undefined if it has one. */
 export function linkKey({ nlink, dev, ino }: FileStat): string | undefined {
@@ -207,7 +208,8 @@ export class ArchiveOutput {
     };
     const tell = (change: Awaited<ReturnType<typeof copyContent>>): void => {
       if (change === 'shrunk') this.#tally.warn(`${shownPath(entry.path())} shrank while it was read: its end is filled with zeros`);
-      else if (change === 'grown') this.#tally.warn(`${shownPath(entry.path())} grew while it was read: only its first ${entry.stat.size} bytes are archived`);
+      if (change !== 'grown') return;
+      this.#tally.warn(`${shownPath(entry.path())} grew while it was read: only its first ${entry.stat.size} bytes are archived`);
     };
     try {
       const change = copyContent(entry, target);
@@ -239,7 +241,7 @@ export class ArchiveOutput {
 
 /** Only what the source says gets its path; other errors are of the datastore. */
 function contentError(error: unknown, { path }: FoundEntry): unknown {
-  return (error as { syscall?: unknown }).syscall === 'read' ? sourceError(error, 'content', path()) : error;
+  return sourceCalls.has((error as { syscall?: unknown }).syscall) ? sourceError(error, 'content', path()) : error;
 }
 
 function catalogKind({ kind, metadata }: PxarEntry): CatalogPlainKind {

@@ -58,7 +58,7 @@ export class DirectoryStack {
     }
   }
 
-  /** A descriptor, to be closed by the caller, of the directory with these names from the root on; undefined if there is none now. */
+  /** A descriptor, to be closed by the caller, of the directory with these names from the root on. */
   openFromRoot(names: readonly Buffer[]): number {
     const [root] = this.#open;
     let fd = openDirectoryAt(root?.fd ?? -1, Buffer.from('.'));

@@ -102,6 +102,6 @@ export class ExcludeStack {
 export function preludeOf(recorded: Buffer): Buffer | undefined {
   if (recorded.length === 0) return undefined;
   const text = nameText(recorded);
-  if (text === undefined) throw new UsageError('a pattern to exclude is not UTF-8, which a split archive cannot record; use --mode legacy or another pattern');
-  return Buffer.from(JSON.stringify({ 'exclude-patterns': text }));
+  if (text !== undefined) return Buffer.from(JSON.stringify({ 'exclude-patterns': text }));
+  throw new UsageError('a pattern to exclude is not UTF-8, which a split archive cannot record; use --mode legacy or another pattern');
 }

@@ -16,8 +16,12 @@ export interface OpenEntry {
 
 const { O_RDONLY, O_NOFOLLOW, O_NOCTTY, O_NOATIME, O_NONBLOCK, O_DIRECTORY, O_PATH } = openFlags;
 const itself = Buffer.alloc(0);
-/** What opening says if the name stands for something else than it did before. */
 const changedCodes: ReadonlySet<string | undefined> = new Set(['ELOOP', 'ENXIO', 'ENOTDIR', 'EMLINK']);
+
+/** Whether opening failed because the name stands for something else than it did before. */
+export function isChanged(error: unknown): boolean {
+  return changedCodes.has(codeOf(error));
+}
 
 /** `listed` is what the name stood for a moment ago; undefined if it is of another type now. Throws system errors without a path. */
 export function openEntry(directoryFd: number, name: Buffer, listed: FileStat): OpenEntry | undefined {
@@ -46,7 +50,7 @@ function openAs(directoryFd: number, name: Buffer, type: number): number | undef
     if (type === fileTypes.directory) return openReading(directoryFd, name, O_DIRECTORY);
     return openAt(directoryFd, name, O_RDONLY | O_PATH | O_NOFOLLOW);
   } catch (error) {
-    if (changedCodes.has(codeOf(error))) return undefined;
+    if (isChanged(error)) return undefined;
     throw error;
   }
 }

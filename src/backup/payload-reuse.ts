@@ -28,8 +28,18 @@ type Queued =
   | { readonly kind: 'begin'; readonly name: Buffer; readonly metadata: PxarMetadata }
   | { readonly kind: 'end' }
   | { readonly kind: 'special'; readonly name: Buffer; readonly entry: PxarEntry }
-  | { readonly kind: 'file'; readonly name: Buffer; readonly metadata: PxarMetadata; readonly size: number; readonly offset: number; readonly key: string | undefined }
+  | QueuedFile
   | { readonly kind: 'hardlink'; readonly name: Buffer; readonly key: string };
+
+interface QueuedFile {
+  readonly kind: 'file';
+  readonly name: Buffer;
+  readonly metadata: PxarMetadata;
+  readonly size: number;
+  /** In the old payload. */
+  readonly offset: number;
+  readonly key: string | undefined;
+}
 
 interface HeldChunk {
   readonly number: number;

@@ -1,4 +1,7 @@
-/** Reads the content of a file into a stream: exactly as many bytes as were announced, whatever becomes of the file meanwhile. Format: pxar, section 3.3 */
+/**
+ * Reads the content of a file into a stream: exactly as many bytes as were announced, whatever becomes of the file meanwhile.
+ * Format: pxar, section 3.3
+ */
 import { read as readAsync, readSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { codeOf } from '../errors.js';

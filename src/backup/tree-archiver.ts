@@ -16,6 +16,7 @@ import { patternFileName, TreeWalker } from './tree-walker.js';
 export async function archiveTree(options: ArchiveTreeOptions): Promise<ArchiveSummary> {
   const split = options.format === 'split';
   if (options.allFileSystems && options.includeDevices.length > 0) throw new UsageError('--all-file-systems and --include-dev exclude each other');
+  if (split && options.payload === undefined) throw new Error('a split archive needs a payload stream');
   const tally = new ArchiveTally(options);
   const excludes = new ExcludeStack(options, tally.warn);
   const prelude = split ? preludeOf(excludes.recorded) : undefined;

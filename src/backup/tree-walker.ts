@@ -15,7 +15,7 @@ import type { ArchiveTreeOptions } from './archive-options.js';
 import type { ArchiveTally } from './archive-tally.js';
 import { DirectoryStack, type WalkedDirectory } from './directory-stack.js';
 import { excludeFileName, type ExcludeStack } from './exclude-stack.js';
-import { openEntry, type OpenEntry } from './open-entry.js';
+import { isChanged, openEntry, type OpenEntry } from './open-entry.js';
 import { shownPath, skipReason, sourceError, type SourceStage } from './source-errors.js';
 import { sourceFileSystem, type SourceFileSystem } from './source-file-system.js';
 import { sourceMetadata } from './source-metadata.js';
@@ -55,10 +55,11 @@ export class TreeWalker {
     try {
       const fileSystem = this.#fileSystemOf(fd, stat.dev);
       if (fileSystem.virtual) {
-        throw new FileError('INVALID_ARGUMENT', `${String(options.source)} is on a virtual file system of the kernel, of which nothing can be archived`);
+        const path = printableName(Buffer.from(options.source));
+        throw new FileError('INVALID_ARGUMENT', `${path} is on a virtual file system of the kernel, of which nothing can be archived`);
       }
       const { allFileSystems, includeDevices } = options;
-      this.#devices = allFileSystems ? undefined : new Set([stat.dev, ...includeDevices.map((path) => statAt(AT_FDCWD, Buffer.from(path)).dev)]);
+      this.#devices = allFileSystems ? undefined : new Set([stat.dev, ...includeDevices.map(deviceOf)]);
       this.rootMetadata = this.#metadata({ fd, stat, name: nothing, path: () => nothing }, fileSystem);
       this.#stack = new DirectoryStack(directoryOf(nothing, nothing, { fd, stat }, fileSystem));
     } catch (error) {
@@ -96,7 +97,15 @@ export class TreeWalker {
   /** The same as when the walk came to it, but for another visitor, and as it is now. */
   readonly visitAgain: VisitAgain = (directoryNames, name, visit) => {
     const path = (): Buffer => Buffer.concat([...directoryNames, name].flatMap((part) => [slash, part]));
-    const fd = this.#attempt('open', path, () => this.#stack.openFromRoot(directoryNames));
+    const fd = this.#attempt('open', path, () => {
+      try {
+        return this.#stack.openFromRoot(directoryNames);
+      } catch (error) {
+        if (!isChanged(error)) throw error;
+        this.#tally.warn(changedLine(path()));
+        return undefined;
+      }
+    });
     if (fd === undefined) return undefined;
     try {
       const { dev } = statAt(fd, nothing);
@@ -233,6 +242,16 @@ function changedLine(path: Buffer): string {
 
 function directoryOf(name: Buffer, path: Buffer, { fd, stat: { dev, ino } }: OpenEntry, fileSystem: SourceFileSystem): WalkedDirectory {
   return { name, path, dev, ino, fileSystem, fd, names: [], next: 0, patternsBefore: 0, entriesBefore: 0 };
+}
+
+/** Of the file system that a path leads to. */
+function deviceOf(path: string): string {
+  const fd = openAt(AT_FDCWD, Buffer.from(path), openFlags.O_PATH);
+  try {
+    return statAt(fd, nothing).dev;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function openRoot(source: string | Buffer): OpenEntry {

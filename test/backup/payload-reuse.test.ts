@@ -1,5 +1,5 @@
 /** Metadata mode: what is not read, what is reused, and that the archive is right whatever was reused. Format: pxar, section 7 */
-import { mkdirSync, renameSync, rmSync, utimesSync, writeFileSync, linkSync, readdirSync, chmodSync, truncateSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, utimesSync, writeFileSync, linkSync, readdirSync, chmodSync, truncateSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { placesOf } from '../support/archives.js';
@@ -126,6 +126,22 @@ test('a queued file that vanishes before it is read again is left out', async ()
   expect([...archived.keys()]).toContain('d0020');
   expect(archived.get('d0000/f8')).toEqual(describeTree(root).get('d0000/f8'));
   expect([...archived.keys()]).not.toContain('d0000/f7');
+});
+
+test('a queued file whose directory became a link is not followed', async () => {
+  const root = tree(40);
+  const elsewhere = tree(40, 10);
+  const old = await maker.make(root);
+  const reference = await maker.reference(old, {
+    reuse: (chunks) => {
+      rmSync(join(root, 'd0020'), { recursive: true, force: true });
+      symlinkSync(join(elsewhere, 'd0020'), join(root, 'd0020'));
+      return Promise.resolve([chunks.length - 1]);
+    },
+  });
+  const made = await maker.make(root, { reference });
+  expect(made.warnings.filter((line) => line.includes('became something else'))).toHaveLength(20);
+  expect(made.summary.files).toBe(20);
 });
 
 describe(`random changes (seed ${seed})`, () => {

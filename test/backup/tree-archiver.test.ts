@@ -4,6 +4,7 @@ import { appendFileSync, chmodSync, closeSync, mkdirSync, openSync, readdirSync,
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { fileSystemOf } from '../../src/backup/source-file-system.js';
 import { placesOf } from '../support/archives.js';
 import { ArchiveMaker, describeArchive, describeTree, type MadeTree } from '../support/archived-trees.js';
 import { canMake, mountedFileSystem } from '../support/file-systems.js';
@@ -112,6 +113,16 @@ describe('file systems', () => {
     } finally {
       execFileSync('umount', [join(root, 'm'), join(root, 'p')]);
     }
+  });
+
+  test('are known by their magic numbers', () => {
+    const { xattrs, acls, fileCapabilities, projects, virtual } = fileSystemOf(0xef53);
+    expect([xattrs, acls, fileCapabilities, projects, virtual]).toEqual([true, true, true, true, false]);
+    expect(fileSystemOf(0x9123683e)).toMatchObject({ xattrs: true, projects: false });
+    expect(fileSystemOf(0x4d44)).toMatchObject({ xattrs: false, acls: false, fileCapabilities: false, fatAttributes: true });
+    expect(fileSystemOf(0x65735546)).toMatchObject({ xattrs: true, acls: false, fileCapabilities: false, fatAttributes: true });
+    expect(fileSystemOf(0x01021994)).toMatchObject({ xattrs: false, virtual: false });
+    expect(fileSystemOf(0x9fa0).virtual).toBe(true);
   });
 
   test('of memory have no xattrs in archives', async () => {
