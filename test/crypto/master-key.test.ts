@@ -2,7 +2,7 @@ import { constants, generateKeyPairSync, publicEncrypt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { unwrapKeyFile } from '../../src/crypto/key-wrap.js';
-import { decryptWithMasterKey, encryptWithMasterKey } from '../../src/crypto/master-key.js';
+import { createMasterKey, decryptWithMasterKey, encryptWithMasterKey, readMasterPublicKey } from '../../src/crypto/master-key.js';
 import { decodeBlobHeader } from '../../src/format/blob.js';
 import { parseKeyFile } from '../../src/format/key-file.js';
 import { keyPath } from '../support/fixtures.js';
@@ -108,6 +108,24 @@ describe('refused', () => {
   test(`damage in the private key is an error of ours or none that matters, seed ${seed}`, () => {
     for (const { what, bytes } of damages(privatePem, 15, new Random(seed))) {
       resultOrCode(what, () => decryptWithMasterKey(bytes, password, ciphertext));
+    }
+  });
+});
+
+describe('a new master key', () => {
+  test('is one, and needs a password', async () => {
+    const made = await createMasterKey(Buffer.from('words'));
+    expect(readMasterPublicKey(Buffer.from(made.publicPem))).toBe(made.publicPem);
+    const encrypted = encryptWithMasterKey(made.publicPem, plainKey);
+    expect(decryptWithMasterKey(made.privatePem, Buffer.from('words'), encrypted).equals(plainKey)).toBe(true);
+    await expect(createMasterKey(Buffer.from('four'))).rejects.toMatchObject({ code: 'WRONG_PASSWORD' });
+  });
+
+  test('a public key is one of RSA that a key file fits into', () => {
+    expect(readMasterPublicKey(publicPem)).toBe(publicPem.toString());
+    const ed25519 = generateKeyPairSync('ed25519').publicKey.export({ format: 'pem', type: 'spki' });
+    for (const pem of [privatePem, Buffer.from(keyPem(2048)), Buffer.from(ed25519), Buffer.alloc(0)]) {
+      expect(() => readMasterPublicKey(pem)).toThrow(expect.objectContaining({ code: 'BAD_KEY_FILE' }) as Error);
     }
   });
 });
