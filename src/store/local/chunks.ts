@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ChunkStorer, type StorerStatistics } from '../../codec/chunk-storer.js';
 import { ContentMemory } from '../../codec/content-memory.js';
 import type { EncryptionKey } from '../../crypto/encryption-key.js';
+import { SharedSync } from '../../os/shared-sync.js';
 import type { ChunkTarget, ReusedChunk, StoredChunk } from '../chunk-writer.js';
 import type { WritableStore } from './writable-store.js';
 
@@ -21,10 +22,7 @@ export class LocalChunks implements ChunkTarget {
   readonly #durable: boolean;
   /** Of the chunk store; its errors are told to whoever has had it open. */
   readonly #fd: number;
-  /** Chunks asked for so far, and how many of them are on disk for sure. */
-  #asked = 0;
-  #synced = 0;
-  #syncing: Promise<void> | undefined;
+  readonly #sync = new SharedSync(() => this.#storer.syncFiles(this.#fd));
   #closed = false;
 
   constructor({ store, key, temporaryDirectory, memoryBytes }: LocalChunksOptions) {
@@ -59,11 +57,9 @@ export class LocalChunks implements ChunkTarget {
     return this.#counted(this.#storer.touch(chunks));
   }
 
-  /** Also at sync level `none`. One call to the system serves all who wait for the next one. */
+  /** Also at sync level `none`. */
   async sync(): Promise<void> {
-    if (this.#durable) return;
-    const asked = this.#asked;
-    while (this.#synced < asked) await (this.#syncing ??= this.#sync());
+    if (!this.#durable) await this.#sync.done();
   }
 
   /** All of the file system that `fd` is on, on a worker thread: the disk may take long. Errors since `fd` was opened are thrown. */
@@ -82,17 +78,7 @@ export class LocalChunks implements ChunkTarget {
     try {
       return await work;
     } finally {
-      this.#asked++;
-    }
-  }
-
-  async #sync(): Promise<void> {
-    const asked = this.#asked;
-    try {
-      await this.#storer.syncFiles(this.#fd);
-      this.#synced = asked;
-    } finally {
-      this.#syncing = undefined;
+      this.#sync.note();
     }
   }
 }
