@@ -52,7 +52,7 @@ async function copy(
   const prefetch = new ChunkPrefetch(stream, index, aheadBytesMax);
   const { size } = stream;
   for (let at = 0; at < size; ) {
-    throwIfInterrupted(signal, () => `${at} of ${size} bytes were written`);
+    throwIfInterrupted(signal, () => `it ended after ${at} of ${size} bytes`);
     const data = dataFrom(stream, at, size);
     if (data > at) {
       const zeroed = target.zeros(at, data - at);
@@ -66,8 +66,9 @@ async function copy(
     const written = target.write(bytes, at);
     at += bytes.length;
     observer.progress({ bytes: at, bytesTotal: size });
+    if (written instanceof Promise) await written;
     // Decoded chunks, and Ctrl-C, come in between.
-    await (written instanceof Promise ? written : nextTurn());
+    await nextTurn();
   }
   observer.progress({ bytes: size, bytesTotal: size });
 }

@@ -8,8 +8,8 @@ import type { Replacing, RestoreClass, RestoreObserver, RestoreOptions, RestoreR
 import { command, jsonOption, type OptionValues } from '../command.js';
 import { interruptible } from '../interrupt.js';
 import { archivePositional, snapshotOptions, snapshotPositional, withSnapshot, type OpenSnapshot } from '../open-snapshot.js';
-import { writeOut } from '../output.js';
 import { parsePatterns, patternOption } from '../pattern-option.js';
+import { writePipe } from '../pipe-output.js';
 import { openProgress, type ProgressReport } from '../progress.js';
 import { ReportedError } from '../report.js';
 import { restoreObserver } from '../restore-observer.js';
@@ -86,9 +86,9 @@ async function restore(opened: OpenSnapshot, call: Call): Promise<void> {
   call.report.event('start', { snapshot: snapshotPath(opened.state.snapshot), archive: content.name });
   const result = content.kind === 'archive' ? await restoreTree(opened, content, call) : await restoreFile(opened, content, call);
   const seconds = (performance.now() - begun) / 1000;
-  call.report.event('finished', { archive: content.name, ...result, durationMs: Math.round(seconds * 1000) });
   const inFiles = content.kind === 'archive' ? ` in ${result.files} files, ${result.directories} directories, ${result.others} others` : '';
   call.report.log(`${path}: restored ${sizeText(result.bytes)}${inFiles} in ${durationText(seconds)}${troubleText(result)}`);
+  call.report.event('finished', { archive: content.name, ...result, durationMs: Math.round(seconds * 1000) });
   if (result.failures > 0) throw new ReportedError('failed');
   if (result.warnings > 0) throw new ReportedError('warnings');
 }
@@ -110,7 +110,7 @@ async function restoreFile(opened: OpenSnapshot, content: FoundContent, { values
   refuseTreeOptions(values, content.name);
   const { openByteTarget, pipeTarget } = await import('../../restore/byte-target.js');
   const overwrite = values.overwrite ?? false;
-  const openTarget = (size: number): ByteTarget => (target === '-' ? pipeTarget(writeOut) : openByteTarget({ path: target, size, overwrite }));
+  const openTarget = (size: number): ByteTarget => (target === '-' ? pipeTarget(writePipe) : openByteTarget({ path: target, size, overwrite }));
   const bytes = await restoreBytesOf(opened, content, openTarget, restoreObserver(report, content.name), signal);
   return { files: 1, directories: 0, others: 0, bytes, warnings: 0, failures: 0 };
 }

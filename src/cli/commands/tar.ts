@@ -6,8 +6,8 @@ import { writeTar } from '../../restore/tar-writer.js';
 import { command, jsonOption, type OptionValues } from '../command.js';
 import { interruptible } from '../interrupt.js';
 import { archivePositional, snapshotOptions, snapshotPositional, withSnapshot, type OpenSnapshot } from '../open-snapshot.js';
-import { writeOut } from '../output.js';
 import { parsePatterns, patternOption } from '../pattern-option.js';
+import { writePipe } from '../pipe-output.js';
 import { openProgress, type ProgressReport } from '../progress.js';
 import { ReportedError } from '../report.js';
 import { restoreObserver } from '../restore-observer.js';
@@ -50,7 +50,7 @@ async function write(
   const content = findContent(state, archive);
   if (content.kind !== 'archive') throw new UsageError(`${snapshotPath(state.snapshot)}/${archive} is no archive of files: pbsfs restore writes it to standard output`);
   const patterns = parsePatterns(values.pattern ?? []);
-  const result = await writeTar({ context, state, content, patterns, write: writeOut, observer: restoreObserver(report, content.name), signal });
+  const result = await writeTar({ context, state, content, patterns, write: writePipe, observer: restoreObserver(report, content.name), signal });
   if (result.failures > 0) throw new ReportedError('failed');
   if (result.warnings > 0) throw new ReportedError('warnings');
 }
