@@ -10,9 +10,9 @@ export const commandLoaders: Readonly<Record<string, () => Promise<Command>>> = 
   cat: async () => (await import('./commands/cat.js')).catCommand,
   stat: async () => (await import('./commands/stat.js')).statCommand,
   init: async () => (await import('./commands/init.js')).initCommand,
+  backup: async () => (await import('./commands/backup.js')).backupCommand,
   restore: async () => (await import('./commands/restore.js')).restoreCommand,
   tar: async () => (await import('./commands/tar.js')).tarCommand,
-  backup: async () => (await import('./commands/backup.js')).backupCommand,
   key: async () => (await import('./commands/key.js')).keyCommand,
   completion: async () => (await import('./commands/completion.js')).completionCommand,
 };

@@ -44,8 +44,9 @@ function wordAt(command: Command, before: readonly string[]): Word {
   const { values, positionals } = readLoosely(command, before);
   const last = before.at(-1) ?? '';
   const option = Object.entries(command.options).find(([name, { type, short }]) => type === 'string' && (last === `--${name}` || last === `-${short ?? ''}`));
-  const { ns } = values;
-  return { completion: option && (option[1].completion ?? { words: [] }), source: positionals[0] ?? '', namespace: typeof ns === 'string' ? ns : '' };
+  const { ns, store } = values;
+  const source = typeof store === 'string' ? store : (positionals[0] ?? '');
+  return { completion: option && (option[1].completion ?? { words: [] }), source, namespace: typeof ns === 'string' ? ns : '' };
 }
 
 function positionalAt(command: Command, before: readonly string[]): Completion | undefined {

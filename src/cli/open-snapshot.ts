@@ -22,7 +22,7 @@ export const snapshotOptions = {
   'password-file': sourceOptions['password-file'],
 } as const;
 
-export const snapshotPositional = { name: 'SNAPSHOT', describe: 'type/id/time, where time may be latest or the beginning of one' } as const;
+export const snapshotPositional = { name: 'SNAPSHOT', completion: 'path', describe: 'type/id/time, where time may be latest or the beginning of one' } as const;
 export const archivePositional = { name: 'ARCHIVE', describe: 'its name in the snapshot: root.pxar, drive-scsi0.img, notes.conf...' } as const;
 
 export interface OpenSnapshot {

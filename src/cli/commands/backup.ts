@@ -89,10 +89,10 @@ async function backUp(store: Datastore, specs: readonly ArchiveSpec[], values: O
   const result = await runBackup(request);
   const path = snapshotPath(result.snapshot);
   const sums = { bytes: sum(result.archives, 'bytes'), bytesReused: sum(result.archives, 'bytesReused'), bytesStored: sum(result.archives, 'bytesStored') };
-  report.event('finished', { snapshot: path, owner: result.owner, ...sums, warnings: result.warnings, durationMs: Math.round(result.durationMs) });
   const warned = result.warnings === 0 ? '' : `, with ${result.warnings} warning${result.warnings === 1 ? '' : 's'}`;
   const figures = `${sizeText(sums.bytes)}, ${sizeText(sums.bytesReused)} of it reused, ${sizeText(sums.bytesStored)} stored`;
   report.log(`${path}: done in ${durationText(result.durationMs / 1000)}${warned}: ${figures}`);
+  report.event('finished', { snapshot: path, owner: result.owner, ...sums, warnings: result.warnings, durationMs: Math.round(result.durationMs) });
   if (result.warnings > 0) throw new ReportedError('warnings');
 }
 
