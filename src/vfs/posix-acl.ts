@@ -12,6 +12,10 @@ const version = 2;
 
 const tag = { owner: 0x01, user: 0x02, group: 0x04, namedGroup: 0x08, mask: 0x10, other: 0x20 } as const;
 
+export function isAclName(name: Buffer): boolean {
+  return name.equals(accessAclName) || name.equals(defaultAclName);
+}
+
 /** Whether it says no more than the mode does. */
 export function isMinimalAcl(acl: Buffer): boolean {
   return acl.length === headerBytes + 3 * entryBytes;

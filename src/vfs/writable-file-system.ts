@@ -142,7 +142,7 @@ export interface WriteOperations {
   rename(from: Place, to: Place, mode: RenameMode): MaybePromise<void>;
   setAttributes(ino: Ino, changes: AttributeChanges, file?: OpenFile): MaybePromise<Entry>;
   setxattr(ino: Ino, xattr: NewXattr): MaybePromise<void>;
-  /** NO_DATA if there is none. */
+  /** NO_DATA if there is none; to take an ACL from what has none is no error. */
   removexattr(ino: Ino, name: Buffer): MaybePromise<void>;
   setInodeFlags(ino: Ino, changes: InodeFlagChanges): MaybePromise<void>;
   /** Opens for writing. What is opened only to be read, `FileSystem.open` opens. */

@@ -48,7 +48,11 @@ describe.skipIf(!canMount).each([
     const path = join(root, 'zeros');
     writeFileSync(path, 'x'.repeat(10_000));
     const f = fd(s.open(path, O_RDWR));
-    const results = [s.fallocate(f, ZERO_RANGE | KEEP_SIZE, 5000, 10_000), statSync(path).size, s.fallocate(f, ZERO_RANGE, 5000, 10_000)];
+    const results = [
+      s.fallocate(f, ZERO_RANGE | KEEP_SIZE, 5000, 10_000),
+      statSync(path).size,
+      s.fallocate(f, ZERO_RANGE, 5000, 10_000),
+    ];
     expect([...results, s.close(f)]).toEqual(mount ? [0, 10_000, 0, 0] : ['EOPNOTSUPP', 10_000, 'EOPNOTSUPP', 0]);
     if (!mount) return;
     expect(readFileSync(path).equals(Buffer.concat([Buffer.alloc(5000, 'x'), Buffer.alloc(10_000)]))).toBe(true);
@@ -58,7 +62,11 @@ describe.skipIf(!canMount).each([
     const path = join(root, 'large');
     writeFileSync(path, '');
     const f = fd(s.open(path, O_RDWR));
-    const results = [s.pwrite(f, Buffer.from('z'), 1, 2 ** 53 - 4096), s.pwrite(f, Buffer.from('z'), 1, 2 ** 53), s.ftruncate(f, 2 ** 54)];
+    const results = [
+      s.pwrite(f, Buffer.from('z'), 1, 2 ** 53 - 4096),
+      s.pwrite(f, Buffer.from('z'), 1, 2 ** 53),
+      s.ftruncate(f, 2 ** 54),
+    ];
     results.push(s.fallocate(f, PUNCH_HOLE | KEEP_SIZE, 2 ** 54, 4096), s.ftruncate(f, 0), s.close(f));
     expect(results).toEqual(mount ? [1, 'EFBIG', 'EFBIG', 'EFBIG', 0, 0] : [1, 1, 0, 0, 0, 0]);
   });

@@ -17,6 +17,8 @@ export class FakeTransport implements Transport {
   /** The code of the error that the next reply meets. */
   refuse: string | undefined;
   closed = false;
+  /** Who asks. */
+  caller = { uid: 0, gid: 0, pid: 0 };
   #events: TransportEvents | undefined;
   #unique = 0n;
 
@@ -39,6 +41,9 @@ export class FakeTransport implements Transport {
     this.buffer.writeBigUInt64LE(unique, 8);
     this.buffer.writeBigUInt64LE(BigInt(node), 16);
     this.buffer.fill(0, 24, 40);
+    this.buffer.writeUInt32LE(this.caller.uid, 24);
+    this.buffer.writeUInt32LE(this.caller.gid, 28);
+    this.buffer.writeUInt32LE(this.caller.pid, 32);
     payload.copy(this.buffer, 40);
     this.#events?.request(length);
   }

@@ -2,7 +2,16 @@
  * What system calls that change something do, call by call and error by error. Whoever has a file system that can be written runs them
  * on it: each case acts in a directory of its own, as root and as nobody, and gives what is compared.
  */
-import { constants as fsConstants, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  constants as fsConstants,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { expect } from 'vitest';
 import { nobody } from './mounted-everything.js';
 import { type SystemCalls, timesOf } from './system-calls.js';
@@ -97,7 +106,10 @@ const creation: readonly Case[] = [
   [
     'creat of what is there keeps mode and inode',
     ({ s, file, mode }) =>
-      ((path, ino) => [s.close(s.creat(path, 0o777)), statSync(path).ino === ino, mode('f')])(file('f', 'x'), statSync(file('f', 'x')).ino),
+      ((path, ino) => [s.close(s.creat(path, 0o777)), statSync(path).ino === ino, mode('f')])(
+        file('f', 'x'),
+        statSync(file('f', 'x')).ino,
+      ),
     [0, true, '644'],
   ],
   [
@@ -232,7 +244,11 @@ const creation: readonly Case[] = [
 const links: readonly Case[] = [
   [
     'link',
-    ({ s, at, file }) => [s.link(file('f', 'x'), at('g')), statSync(at('g')).ino === statSync(at('f')).ino, statSync(at('f')).nlink],
+    ({ s, at, file }) => [
+      s.link(file('f', 'x'), at('g')),
+      statSync(at('g')).ino === statSync(at('f')).ino,
+      statSync(at('f')).nlink,
+    ],
     [0, true, 2],
   ],
   [
@@ -258,7 +274,12 @@ const links: readonly Case[] = [
   ],
   [
     'link of a link is one of the link',
-    ({ s, at }) => [s.symlink('x', at('l')), s.link(at('l'), at('m')), lstatSync(at('m')).isSymbolicLink(), lstatSync(at('l')).nlink],
+    ({ s, at }) => [
+      s.symlink('x', at('l')),
+      s.link(at('l'), at('m')),
+      lstatSync(at('m')).isSymbolicLink(),
+      lstatSync(at('l')).nlink,
+    ],
     [0, 0, true, 2],
   ],
   ['unlink', ({ s, at, file }) => [s.unlink(file('f')), s.unlink(at('f')), s.access(at('f'), 0)], [0, 'ENOENT', 'ENOENT']],
@@ -296,7 +317,14 @@ const links: readonly Case[] = [
   [
     'rmdir of what is not empty, of a file, of dots',
     ({ s, at, directory, file }) =>
-      [directory('d'), s.mkdir(at('d/e'), 0o755), s.rmdir(at('d')), s.rmdir(file('f')), s.rmdir(at('d/.')), s.rmdir(at('d/e/..'))].slice(1),
+      [
+        directory('d'),
+        s.mkdir(at('d/e'), 0o755),
+        s.rmdir(at('d')),
+        s.rmdir(file('f')),
+        s.rmdir(at('d/.')),
+        s.rmdir(at('d/e/..')),
+      ].slice(1),
     [0, 'ENOTEMPTY', 'ENOTDIR', 'EINVAL', 'ENOTEMPTY'],
   ],
   [
@@ -324,7 +352,11 @@ const renames: readonly Case[] = [
   ],
   [
     'rename onto a file',
-    ({ s, at, file }) => [s.rename(file('f', 'new'), file('g', 'old')), readFileSync(at('g'), 'utf8'), readdirSync(at('')).length],
+    ({ s, at, file }) => [
+      s.rename(file('f', 'new'), file('g', 'old')),
+      readFileSync(at('g'), 'utf8'),
+      readdirSync(at('')).length,
+    ],
     [0, 'new', 1],
   ],
   [
@@ -396,7 +428,13 @@ const renames: readonly Case[] = [
     ({ s, at, file }) => {
       const f = fd(s.open(file('f', 'old'), O_RDWR));
       const bytes = Buffer.alloc(3);
-      return [s.rename(file('g', 'new'), at('f')), s.pread(f, bytes, 3, 0), bytes.toString(), s.close(f), readFileSync(at('f'), 'utf8')];
+      return [
+        s.rename(file('g', 'new'), at('f')),
+        s.pread(f, bytes, 3, 0),
+        bytes.toString(),
+        s.close(f),
+        readFileSync(at('f'), 'utf8'),
+      ];
     },
     [0, 3, 'old', 0, 'new'],
   ],
@@ -456,9 +494,11 @@ const renames: readonly Case[] = [
   [
     'rename in a sticky directory',
     ({ s, at, directory, file }) =>
-      [s.chmod(directory('d'), 0o1777), file('d/f'), s.as(user, group, () => [s.rename(at('d/f'), at('d/g')), s.unlink(at('d/f'))])].filter(
-        (_, i) => i !== 1,
-      ),
+      [
+        s.chmod(directory('d'), 0o1777),
+        file('d/f'),
+        s.as(user, group, () => [s.rename(at('d/f'), at('d/g')), s.unlink(at('d/f'))]),
+      ].filter((_, i) => i !== 1),
     [0, ['EPERM', 'EPERM']],
   ],
 ];
@@ -826,7 +866,12 @@ const content: readonly Case[] = [
     'copy_file_range inside of one file',
     ({ s, file, at }) => {
       const f = fd(s.open(file('a', '0123456789'), O_RDWR));
-      return [s.copy_file_range(f, [0], f, [5], 5, 0), s.copy_file_range(f, [0], f, [2], 5, 0), readFileSync(at('a'), 'utf8'), s.close(f)];
+      return [
+        s.copy_file_range(f, [0], f, [5], 5, 0),
+        s.copy_file_range(f, [0], f, [2], 5, 0),
+        readFileSync(at('a'), 'utf8'),
+        s.close(f),
+      ];
     },
     [5, 'EINVAL', '0123401234', 0],
   ],
@@ -848,7 +893,153 @@ const content: readonly Case[] = [
   ],
 ];
 
-export const posixCases = { creation, links, renames, attributes, content } as const;
+const aclTags = new Map([
+  ['u', 1],
+  ['U', 2],
+  ['g', 4],
+  ['G', 8],
+  ['m', 16],
+  ['o', 32],
+]);
+const accessAcl = 'system.posix_acl_access';
+const defaultAcl = 'system.posix_acl_default';
+
+/** The value of a text like `u7 U7:65534 g5 m7 o0`: owner, named user, group, mask, others. */
+function aclOf(text: string): Buffer {
+  const entries = text.split(' ').map((entry) => {
+    const [what = '', id = '4294967295'] = entry.split(':');
+    const bytes = Buffer.alloc(8);
+    bytes.writeUInt16LE(aclTags.get(what.charAt(0)) ?? 0, 0);
+    bytes.writeUInt16LE(Number(what.charAt(1)), 2);
+    bytes.writeUInt32LE(Number(id), 4);
+    return bytes;
+  });
+  return Buffer.concat([Buffer.from([2, 0, 0, 0]), ...entries]);
+}
+
+function setAcl(s: SystemCalls, path: string, name: string, text: string): number | string {
+  const value = aclOf(text);
+  return s.lsetxattr(path, name, value, value.length, 0);
+}
+
+/** The text of an ACL, or the error of asking for it. */
+function aclIn(s: SystemCalls, path: string, name: string): string {
+  const room = Buffer.alloc(1024);
+  const length = s.lgetxattr(path, name, room, room.length);
+  if (typeof length === 'string') return length;
+  const entries: string[] = [];
+  for (let at = 4; at < length; at += 8) {
+    const tag = [...aclTags].find(([, number]) => number === room.readUInt16LE(at))?.[0] ?? '?';
+    const id = room.readUInt32LE(at + 4);
+    entries.push(`${tag}${room.readUInt16LE(at + 2)}${id === 0xffffffff ? '' : `:${id}`}`);
+  }
+  return entries.join(' ');
+}
+
+const named = 'u7 U7:65534 g5 m7 o5';
+
+const acls: readonly Case[] = [
+  [
+    'an access ACL sets the mode, and the mode the mask',
+    ({ s, file, at, mode }) => [
+      setAcl(s, file('f'), accessAcl, 'u6 U7:65534 g0 m7 o0'),
+      mode('f'),
+      s.chmod(at('f'), 0o640),
+      aclIn(s, at('f'), accessAcl),
+      s.chmod(at('f'), 0o604),
+      aclIn(s, at('f'), accessAcl),
+    ],
+    [0, '670', 0, 'u6 U7:65534 g0 m4 o0', 0, 'u6 U7:65534 g0 m0 o4'],
+  ],
+  [
+    'an access ACL that says no more than the mode is none',
+    ({ s, file, at, mode }) => [setAcl(s, file('f'), accessAcl, 'u7 g5 o1'), mode('f'), aclIn(s, at('f'), accessAcl)],
+    [0, '751', 'ENODATA'],
+  ],
+  [
+    'an access ACL lets a user in, and the mask keeps him out',
+    ({ s, file, at }) => [
+      setAcl(s, file('f'), accessAcl, 'u6 U4:65534 g0 m4 o0'),
+      s.as(user, group, () => s.close(s.open(at('f'), O_RDONLY))),
+      s.as(user, group, () => s.open(at('f'), O_WRONLY)),
+      s.chmod(at('f'), 0o600),
+      s.as(user, group, () => s.open(at('f'), O_RDONLY)),
+      s.lremovexattr(at('f'), accessAcl),
+      s.as(user, group, () => s.open(at('f'), O_RDONLY)),
+    ],
+    [0, 0, 'EACCES', 0, 'EACCES', 0, 'EACCES'],
+  ],
+  [
+    'a default ACL is handed down, whatever the umask says',
+    ({ s, directory, at, mode }) => [
+      setAcl(s, directory('d'), defaultAcl, named),
+      s.umask(0o077),
+      s.close(s.open(at('d/f'), O_CREAT, 0o666)),
+      s.mkdir(at('d/sub'), 0o750),
+      s.mkfifo(at('d/p'), 0o600),
+      s.umask(0o022),
+      ...['f', 'sub', 'p'].map((name) => [mode(`d/${name}`), aclIn(s, at(`d/${name}`), accessAcl)]),
+      aclIn(s, at('d/sub'), defaultAcl),
+      aclIn(s, at('d/f'), defaultAcl),
+    ],
+    [
+      ...[0, 0o022, 0, 0, 0, 0o077],
+      ['664', 'u6 U7:65534 g5 m6 o4'],
+      ['750', 'u7 U7:65534 g5 m5 o0'],
+      ['600', 'u6 U7:65534 g5 m0 o0'],
+      ...[named, 'ENODATA'],
+    ],
+  ],
+  [
+    'a default ACL that says no more than a mode',
+    ({ s, directory, at, mode }) => [
+      setAcl(s, directory('d'), defaultAcl, 'u7 g7 o0'),
+      s.close(s.open(at('d/f'), O_CREAT, 0o666)),
+      s.mkdir(at('d/sub'), 0o777),
+      mode('d/f'),
+      aclIn(s, at('d/f'), accessAcl),
+      mode('d/sub'),
+      aclIn(s, at('d/sub'), accessAcl),
+      aclIn(s, at('d/sub'), defaultAcl),
+    ],
+    [0, 0, 0, '660', 'ENODATA', '770', 'ENODATA', 'u7 g7 o0'],
+  ],
+  [
+    'O_TMPFILE takes the default ACL too, a symbolic link does not',
+    ({ s, directory, at }) => {
+      setAcl(s, directory('d'), defaultAcl, named);
+      const f = fd(s.open(at('d'), O_TMPFILE | O_RDWR, 0o666));
+      const mode = octal(statSync(`/proc/self/fd/${f}`).mode);
+      return [mode, s.close(f), s.symlink('x', at('d/l')), octal(lstatSync(at('d/l')).mode)];
+    },
+    ['664', 0, 0, '777'],
+  ],
+  [
+    'an access ACL set by someone outside of the group takes set-gid',
+    ({ s, directory, at, mode }) => [
+      s.chmod(directory('d'), 0o777),
+      s.as(user, group, () => s.close(s.open(at('d/f'), O_CREAT, 0o755))),
+      s.chown(at('d/f'), user, 7),
+      s.chmod(at('d/f'), 0o2755),
+      s.as(user, group, () => setAcl(s, at('d/f'), accessAcl, 'u7 U7:1 g5 m5 o5')),
+      mode('d/f'),
+    ],
+    [0, 0, 0, 0, 0, '755'],
+  ],
+  [
+    'no ACLs of others, none that are malformed, and no default ones of files',
+    ({ s, file, at, directory }) => [
+      s.chmod(file('f'), 0o777),
+      s.as(user, group, () => setAcl(s, at('f'), accessAcl, named)),
+      setAcl(s, at('f'), defaultAcl, named),
+      s.lsetxattr(at('f'), accessAcl, Buffer.from('nonsense'), 8, 0),
+      s.lremovexattr(directory('d'), defaultAcl),
+    ],
+    [0, 'EPERM', 'EACCES', 'EOPNOTSUPP', 0],
+  ],
+];
+
+export const posixCases = { creation, links, renames, attributes, content, acls } as const;
 
 /** Runs a case in `base`, which is made and removed. Throws where the case fails. */
 export function runPosixCase(s: SystemCalls, base: string, [, act, expected]: Case): void {

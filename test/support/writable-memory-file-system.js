@@ -43,7 +43,7 @@ import { PagedContent, pageBytes } from './paged-content.js';
 /** @param {string} name */
 const built = (name) => import(new URL(`../../dist/vfs/${name}.js`, import.meta.url).href);
 const { newNodeOwnership } = /** @type {typeof import('../../src/vfs/new-node.js')} */ (await built('new-node'));
-const { aclWithMode, isMinimalAcl, modeWithAcl } = /** @type {typeof import('../../src/vfs/posix-acl.js')} */ (await built('posix-acl'));
+const { aclWithMode, isAclName, isMinimalAcl, modeWithAcl } = /** @type {typeof import('../../src/vfs/posix-acl.js')} */ (await built('posix-acl'));
 const { withoutPrivileges } = /** @type {typeof import('../../src/vfs/writable-file-system.js')} */ (await built('writable-file-system'));
 
 const formatMask = 0o170000;
@@ -156,7 +156,7 @@ export class WritableMemoryFileSystem {
     setxattr: (ino, xattr) => this.#run('setxattr', ino, (node) => this.#setxattr(node, xattr)),
     removexattr: (ino, name) =>
       this.#run('removexattr', ino, (node) => {
-        if (!node.xattrs.delete(key(name))) refuse('ENODATA');
+        if (!node.xattrs.delete(key(name)) && !isAclName(name)) refuse('ENODATA');
         this.#changed(node);
       }),
     setInodeFlags: (ino, { set, clear, projectId }) =>
