@@ -130,7 +130,7 @@ async function archive({ runs }, name, plan, least) {
 
 /** A system's tree in which nothing has changed, in both modes. @param {Settings} settings @returns {Promise<Figure[]>} */
 async function unchanged({ imageBytes, runs }) {
-  const plan = systemTree(imageBytes / 2);
+  const plan = systemTree(imageBytes);
   return await withDirectory(3 * totalsOf(plan).bytes, async (directory) => {
     const source = join(directory, 'source');
     writeTree(source, plan);
