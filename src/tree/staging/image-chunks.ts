@@ -111,7 +111,11 @@ export class ImageChunks {
 
   /** Puts a chunk that is stored already, for its length is to be another one. */
   async restore(chunk: number): Promise<void> {
-    await this.#storeWhole(this.#unfinishedOf(chunk));
+    try {
+      await this.#storeWhole(this.#unfinishedOf(chunk));
+    } finally {
+      this.#forgetIfEmpty(chunk);
+    }
   }
 
   /** The map in the spool tells all but what is in memory only. Not for sure on disk. */
