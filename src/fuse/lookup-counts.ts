@@ -1,6 +1,6 @@
 /**
- * How often the kernel was told of each inode of a writable file system, so that it can be told when the kernel has no use for one any
- * more. Protocol: linux/fuse.h: each entry in an answer counts once, FORGET takes back.
+ * How often the kernel was told of each inode of a writable file system, so that this can be told when the kernel has no use for one
+ * any more. Protocol: linux/fuse.h: each entry in an answer counts once, FORGET takes back.
  */
 import type { Ino } from '../vfs/file-system.js';
 

@@ -139,6 +139,10 @@ export interface WriteOperations {
   /** What is open, or still known to the kernel (`forget`), can be used as before. */
   unlink(parent: Ino, name: Buffer): MaybePromise<void>;
   removeDirectory(parent: Ino, name: Buffer): MaybePromise<void>;
+  /**
+   * The kernel then takes what had the old name to have the new one; a file system that shows something else there invalidates that
+   * entry (Mounted.invalidateEntry).
+   */
   rename(from: Place, to: Place, mode: RenameMode): MaybePromise<void>;
   setAttributes(ino: Ino, changes: AttributeChanges, file?: OpenFile): MaybePromise<Entry>;
   setxattr(ino: Ino, xattr: NewXattr): MaybePromise<void>;
@@ -151,7 +155,7 @@ export interface WriteOperations {
   copyRange(range: CopiedRange): MaybePromise<number>;
   /**
    * What was written to a file (or the names in a directory) is durable when this is done; with `dataOnly` what is not needed to read it
-   * again may be missing.
+   * again may be missing. Where nothing can be written there is nothing to do.
    */
   sync(ino: Ino, options: { readonly dataOnly: boolean }): MaybePromise<void>;
   /**

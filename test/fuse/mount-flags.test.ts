@@ -9,6 +9,14 @@ test('read-only, without suid and devices', () => {
   expect(parseMountFlags([], asUser)).toEqual({ options: ['ro', 'nosuid', 'nodev'], nonempty: false });
 });
 
+test('what can be written is rw, unless ro was typed', () => {
+  const rw = { options: ['rw', 'nosuid', 'nodev'], nonempty: false };
+  expect(parseMountFlags([], { ...asRoot, writable: true })).toEqual(rw);
+  expect(parseMountFlags(['rw', 'nosuid'], { ...asUser, writable: true })).toEqual(rw);
+  expect(parseMountFlags(['ro'], { ...asRoot, writable: true }).options[0]).toBe('ro');
+  expect(parseMountFlags(['rw'], { ...asRoot, writable: false }).options[0]).toBe('ro');
+});
+
 test('what is generic is passed once, and what means nothing to libfuse is left out there', () => {
   const flags = ['noexec', 'noatime', 'relatime', 'noexec', 'nodiratime'];
   expect(parseMountFlags(flags, asRoot).options).toEqual([

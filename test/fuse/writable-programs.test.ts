@@ -30,10 +30,18 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type MountedEverything, canMount, hasProgram } from '../support/mounted-everything.js';
+import {
+  type MountedEverything,
+  canMount,
+  hasProgram,
+  isPossible,
+  nobody,
+  openDeviceForUsers,
+} from '../support/mounted-everything.js';
 import { endWritable, mountWritable, run } from '../support/mounted-writable.js';
-import { noise } from '../support/random.js';
+import { noise, seed } from '../support/random.js';
 import { scratchDirectory } from '../support/scratch.js';
+import { loadSystemCalls } from '../support/system-calls.js';
 
 const MiB = 1024 * 1024;
 const hasRsync = hasProgram('rsync');
@@ -202,6 +210,42 @@ describe.skipIf(!canMount).each([
     expect(existsSync(at('many'))).toBe(false);
   });
 
+  test(`a storm of names from 8 processes, while the kernel forgets, seed ${seed}`, async () => {
+    mkdirSync(at('storm'));
+    for (const name of ['a', 'b', 'c']) mkdirSync(at(`storm/${name}`));
+    const storm = `
+      use Fcntl; srand($ARGV[1]); chdir $ARGV[0] or die; my @open;
+      my $name = sub { join('/', ('a', 'b', 'c')[rand 3], int rand 12) };
+      for my $i (1 .. $ARGV[2]) {
+        my ($what, $one, $two) = (int rand 9, $name->(), $name->());
+        if ($what == 0) { mkdir $one }
+        elsif ($what == 1) { rmdir $one }
+        elsif ($what == 2) { unlink $one }
+        elsif ($what == 3) { link $one, $two }
+        elsif ($what == 4) { symlink 'x', $one }
+        elsif ($what == 5) { my @s = lstat $one }
+        elsif ($what == 6) { opendir(my $d, ('a', 'b', 'c')[rand 3]) or die $!; my @n = map { lstat "$_" } readdir $d }
+        elsif ($what == 7) { rename $one, $two }
+        elsif (sysopen(my $f, $one, O_RDWR | O_CREAT)) { syswrite($f, 'x' x rand 9000); push @open, $f; shift @open if @open > 5 }
+        die "$what: $!" if $!{EIO} || $!{EINVAL} && $what != 7 || $!{ESTALE} || $!{ENOSYS};
+        $! = 0;
+      }`;
+    const storms = Array.from({ length: 8 }, (_, i) => execute('perl', ['-e', storm, at('storm'), String(seed + i), '1500']));
+    let blowing = true;
+    const forget = (async () => {
+      while (blowing) {
+        writeFileSync('/proc/sys/vm/drop_caches', '2');
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    })();
+    await Promise.all(storms).finally(() => (blowing = false));
+    await forget;
+    run('rm', ['-r', at('storm')]);
+    for (const name of readdirSync(at(''))) rmSync(at(name), { recursive: true });
+    writeFileSync('/proc/sys/vm/drop_caches', '2');
+    await expect.poll(async () => ((await mounted.ask('statistics', {}, 'statistics')) as { inodes?: number }).inodes).toBe(1);
+  });
+
   test('what is open lives on without a name, and goes with the last who has it open', async () => {
     const before = (await mounted.ask('statistics', {}, 'statistics')) as { inodes?: number };
     writeFileSync(at('open'), noise('open', 100_000));
@@ -286,6 +330,27 @@ describe.skipIf(!canMount)('trouble', () => {
     for (const name of readdirSync(at(''))) rmSync(at(name));
   });
 
+  test('where a range cannot be copied the kernel reads and writes it', async () => {
+    const s = loadSystemCalls();
+    writeFileSync(at('source'), noise('source', 100_000));
+    writeFileSync(at('target'), '');
+    await mounted.ask('refuse', { operation: 'copyRange' }, 'done');
+    const [from, to] = [openSync(at('source'), 'r'), openSync(at('target'), 'r+')];
+    for (let copied = 0; copied < 100_000;) {
+      const some = s.copy_file_range(from, [copied], to, [copied], 100_000 - copied, 0);
+      if (typeof some === 'string' || some === 0) throw new Error(`copied ${copied}, then ${some}`);
+      copied += some;
+    }
+    closeSync(from);
+    closeSync(to);
+    await mounted.ask('refuse', { operation: '' }, 'done');
+    expect(readFileSync(at('target')).equals(noise('source', 100_000))).toBe(true);
+    expect((await mounted.counts()).get('copy_file_range_64') ?? (await mounted.counts()).get('copy_file_range')).toBeGreaterThan(
+      0,
+    );
+    for (const name of ['source', 'target']) unlinkSync(at(name));
+  });
+
   test('the mount point is rw, and files are checked by their modes', () => {
     const line = readFileSync('/proc/mounts', 'utf8')
       .split('\n')
@@ -310,6 +375,20 @@ describe.skipIf(!canMount)('how it may be mounted', () => {
     const mounted = await mountWritable({ flags: ['ro'] });
     try {
       expect(() => writeFileSync(join(mounted.mountPoint, 'x'), '')).toThrow(expect.objectContaining({ code: 'EROFS' }) as Error);
+    } finally {
+      await endWritable(mounted);
+    }
+  });
+
+  test.skipIf(!isPossible({ driver: 'epoll', uid: nobody }))('by an ordinary user', async () => {
+    const restoreDevice = await openDeviceForUsers();
+    const mounted = await mountWritable({ uid: nobody }).finally(restoreDevice);
+    try {
+      const file = join(mounted.mountPoint, 'file');
+      const sh = (script: string): string => run('sh', ['-c', script, 'sh', file], { uid: nobody });
+      expect(
+        sh('echo text > "$1" && chmod 600 "$1" && ln "$1" "$1.2" && mv "$1.2" "$1.3" && stat -c "%u %a %h" "$1" && cat "$1.3"'),
+      ).toBe(`${nobody} 600 2\ntext\n`);
     } finally {
       await endWritable(mounted);
     }

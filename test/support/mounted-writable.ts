@@ -8,11 +8,18 @@ import type { WritableMountOptions } from './writable-mount-program.js';
 
 const program = fileURLToPath(new URL('./writable-mount-program.js', import.meta.url));
 
-export type WritableOptions = Omit<WritableMountOptions, 'mountPoint'>;
+export interface WritableOptions extends Omit<WritableMountOptions, 'mountPoint'> {
+  /** Run the program as this user. */
+  readonly uid?: number;
+}
 
-export async function mountWritable(options: WritableOptions = {}): Promise<MountedEverything> {
-  const mountPoint = makeMountPoint();
-  const mounted = new MountedEverything(mountPoint, fork(program, [JSON.stringify({ ...options, mountPoint })], { cwd: '/' }));
+export async function mountWritable({ uid, ...options }: WritableOptions = {}): Promise<MountedEverything> {
+  const mountPoint = makeMountPoint(uid);
+  const user = uid === undefined ? {} : { uid, gid: uid };
+  const mounted = new MountedEverything(
+    mountPoint,
+    fork(program, [JSON.stringify({ ...options, mountPoint })], { ...user, cwd: '/' }),
+  );
   const { event, error } = await mounted.message('mounted', 'failed');
   if (event === 'mounted') return mounted;
   await mounted.clear();
@@ -36,8 +43,13 @@ export async function endWritable(mounted: MountedEverything): Promise<void> {
 }
 
 /** A program on the mount, without a way to hang the test for ever. */
-export function run(program: string, args: readonly string[], options: { cwd?: string; timeoutMs?: number } = {}): string {
+export function run(
+  program: string,
+  args: readonly string[],
+  options: { cwd?: string; timeoutMs?: number; uid?: number } = {},
+): string {
   return execFileSync(program, args, {
+    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
     cwd: options.cwd ?? '/',
     timeout: options.timeoutMs ?? 100_000,
     maxBuffer: 1 << 28,

@@ -6,7 +6,7 @@ import { constants } from 'node:fs';
 import { Random } from './random.js';
 import type { SystemCalls } from './system-calls.js';
 
-const { O_RDWR, O_CREAT, O_APPEND } = constants;
+const { O_RDWR, O_CREAT, O_APPEND, O_TRUNC, O_DIRECT } = constants;
 const [KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE] = [1, 2, 16];
 const [PROT_READ, PROT_WRITE, MAP_SHARED, MS_SYNC] = [1, 2, 1, 4];
 const [SEEK_END, SEEK_DATA, SEEK_HOLE] = [2, 3, 4];
@@ -101,6 +101,17 @@ export function compareRandomOperations({ calls: s, trusted, tested, seed, opera
       const written = ok(s.pwrite(files.trusted, zeros, length, offset));
       if (written !== length) fail('tmpfs is full');
       ok(s.fallocate(files.tested, ZERO_RANGE, offset, length));
+    },
+    'direct write': (offset, length) => {
+      const data = bytes(length);
+      const direct = ok(s.open(tested, O_RDWR | O_DIRECT));
+      both((fd, isTrusted) => s.pwrite(isTrusted ? fd : direct, data, length, offset));
+      ok(s.close(direct));
+    },
+    'truncating open': () => {
+      if (random.below(5) > 0) return;
+      close();
+      files = open(O_TRUNC);
     },
     sync: () => both((fd) => s.fdatasync(fd)),
     holes: checkHoles,

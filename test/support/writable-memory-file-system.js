@@ -43,8 +43,12 @@ import { PagedContent, pageBytes } from './paged-content.js';
 /** @param {string} name */
 const built = (name) => import(new URL(`../../dist/vfs/${name}.js`, import.meta.url).href);
 const { newNodeOwnership } = /** @type {typeof import('../../src/vfs/new-node.js')} */ (await built('new-node'));
-const { aclWithMode, isAclName, isMinimalAcl, modeWithAcl } = /** @type {typeof import('../../src/vfs/posix-acl.js')} */ (await built('posix-acl'));
-const { withoutPrivileges } = /** @type {typeof import('../../src/vfs/writable-file-system.js')} */ (await built('writable-file-system'));
+const { aclWithMode, isAclName, isMinimalAcl, modeWithAcl } = /** @type {typeof import('../../src/vfs/posix-acl.js')} */ (
+  await built('posix-acl')
+);
+const { withoutPrivileges } = /** @type {typeof import('../../src/vfs/writable-file-system.js')} */ (
+  await built('writable-file-system')
+);
 
 const formatMask = 0o170000;
 const directoryType = 0o040000;
@@ -91,8 +95,9 @@ export class WritableMemoryFileSystem {
   #lastIno = 1;
   #pages = 0;
 
-  constructor() {
-    this.#nodes.set(1, this.#node(1, { mode: directoryType | 0o755, uid: 0, gid: 0 }));
+  /** @param {{ owner?: number }} [options] Of the root. */
+  constructor({ owner = 0 } = {}) {
+    this.#nodes.set(1, this.#node(1, { mode: directoryType | 0o755, uid: owner, gid: owner }));
   }
 
   get inodes() {
@@ -320,7 +325,14 @@ export class WritableMemoryFileSystem {
         ...{ ino, mode, uid, gid, nlink: 1, rdevMajor: 0, rdevMinor: 0, size: 0, blocks: 0 },
         ...{ atime: time, mtime: time, ctime: time },
       },
-      ...{ content: new PagedContent(), names: new Map(), subdirectories: 0, parent: ino, target: Buffer.alloc(0), xattrs: new Map() },
+      ...{
+        content: new PagedContent(),
+        names: new Map(),
+        subdirectories: 0,
+        parent: ino,
+        target: Buffer.alloc(0),
+        xattrs: new Map(),
+      },
       ...{ flags: { flags: 0, projectId: 0, fatAttributes: 0 }, opened: 0, forgotten: false },
     };
   }

@@ -28,11 +28,12 @@ const name = reader === 'fuse-native' ? 'native-driver' : 'kernel-driver';
 const modules = await import(new URL(`../../dist/fuse/${name}.js`, import.meta.url).href);
 const driver = reader === 'fuse-native' ? modules.nativeDriver : modules.kernelDriverReadingWith(reader);
 
-const fileSystem = new WritableMemoryFileSystem();
+const fileSystem = new WritableMemoryFileSystem({ owner: process.getuid?.() ?? 0 });
 fileSystem.pagesMax = options.pagesMax ?? fileSystem.pagesMax;
-let [slowOperation, slowMs] = ['', 0];
+let [slowOperation, slowMs, refusedOperation] = ['', 0, ''];
 /** @type {(operation: string) => void | Promise<void>} */
 const before = (operation) => {
+  if (operation === refusedOperation) throw Object.assign(new Error('refused'), { code: 'EOPNOTSUPP', errno: -95 });
   if (operation === slowOperation) {
     tell({ event: 'slow' });
     return setTimeout(slowMs);
@@ -49,7 +50,7 @@ try {
   const mounted = await driver.mount(fileSystem, {
     mountPoint: options.mountPoint,
     source: 'memory:writable',
-    allowOther: true,
+    allowOther: process.getuid?.() === 0,
     defaultPermissions: false,
     flags: options.flags ?? [],
     log: (line) => tell({ event: 'log', line }),
@@ -61,6 +62,10 @@ try {
   process.on('disconnect', () => process.exit());
   process.on('message', (/** @type {{ command: string, operation?: string, ms?: number }} */ { command, operation, ms }) => {
     if (command === 'statistics') tell({ event: 'statistics', list: mounted.statistics(), ...counts() });
+    if (command === 'refuse') {
+      refusedOperation = operation ?? '';
+      tell({ event: 'done' });
+    }
     if (command === 'slow') {
       slowOperation = operation ?? '';
       slowMs = ms ?? 0;

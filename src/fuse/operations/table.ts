@@ -1,6 +1,6 @@
 /**
- * Which operation answers which request. Protocol: linux/fuse.h: what is not here is answered ENOSYS. ACCESS is never asked where the
- * kernel checks permissions, as it does in all that can be written.
+ * Which operation answers which request. Protocol: linux/fuse.h: what is not here is answered ENOSYS. ACCESS is never asked where
+ * the kernel checks permissions, as it does in all that can be written.
  */
 import { constants } from 'node:os';
 import type { Operation } from '../operation.js';
