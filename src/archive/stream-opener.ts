@@ -3,6 +3,7 @@
  * it. With --salvage what does not fit is opened all the same, and marked.
  */
 import { ChunkStream } from './chunk-stream.js';
+import type { EncryptionKey } from '../crypto/encryption-key.js';
 import { messageOf, StoreError } from '../errors.js';
 import type { ChunkIndex } from '../format/chunk-index.js';
 import type { ManifestFile } from '../format/manifest.js';
@@ -11,6 +12,8 @@ import type { ArchiveContext } from './archive-context.js';
 import { requiredKey, type SnapshotState } from './snapshot-state.js';
 
 export interface OpenStream {
+  /** Of its chunks, if they are encrypted. */
+  readonly key: EncryptionKey | undefined;
   readonly stream: ChunkStream;
   readonly index: ChunkIndex;
   /** Why it should have been refused, had --salvage not been given. */
@@ -37,7 +40,7 @@ export async function openStream(context: ArchiveContext, state: SnapshotState, 
     damage: context.damage,
     salvage: context.salvage,
   });
-  return { stream, index, doubt: doubts.length === 0 ? undefined : doubts.join('; ') };
+  return { key, stream, index, doubt: doubts.length === 0 ? undefined : doubts.join('; ') };
 }
 
 async function readIndex(context: ArchiveContext, state: SnapshotState, fileName: string, path: string): Promise<ChunkIndex> {

@@ -30,6 +30,21 @@ export interface WalkOptions {
   readonly skipE2bigXattr: boolean;
   /** Most entries of the directories along one path together. */
   readonly entriesMax: number;
+  /** It is a spool of ours: `.pxarexclude` files are files like others, and attributes `user.pbsfs.*` are not archived. */
+  readonly isSpool?: boolean;
+}
+
+/** An image whose chunks are in the datastore already. */
+export interface PreparedImage {
+  finish(): Promise<{
+    /** Bytes. */
+    readonly size: number;
+    /** 32 bytes for each chunk of 4 MiB, in order. */
+    readonly digests: Buffer;
+    /** In chunks that are not as in the index with the checksum `baseCsum`; all if there is none. */
+    readonly dirtyBytes: number;
+    readonly baseCsum: Buffer | undefined;
+  }>;
 }
 
 export interface BackupRequest {
@@ -48,6 +63,10 @@ export interface BackupRequest {
   readonly chunkAverageBytes: number;
   /** By name of the image. */
   readonly changed: ReadonlyMap<string, ChangedBlocks>;
+  /** By name of the image; their sources are not looked at. */
+  readonly prepared?: ReadonlyMap<string, PreparedImage>;
+  /** Called with the encoded manifest just before it makes the snapshot visible. */
+  readonly beforeFinish?: (manifest: Buffer) => Promise<void>;
   readonly signal: AbortSignal;
   readonly observer: BackupObserver;
 }

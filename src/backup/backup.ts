@@ -99,7 +99,9 @@ async function finish({ request, session, zstd, manifest }: BackupContext, log: 
   if (request.signal.aborted) throw interrupted();
   // Not in the manifest, as a log that clients send when everything else is done.
   await session.writeBlob(clientLogFileName, encodeBlob(log.text(), { zstd, key: cryptMode === 'encrypt' ? key : undefined }));
-  await session.finish(encodeBlob(manifest.encode(session.statistics, request.notes), { zstd }));
+  const encoded = encodeBlob(manifest.encode(session.statistics, request.notes), { zstd });
+  await request.beforeFinish?.(encoded);
+  await session.finish(encoded);
 }
 
 /** A file, or standard input, that becomes a blob. */

@@ -2,17 +2,19 @@
 import { performance } from 'node:perf_hooks';
 import { messageOf } from '../errors.js';
 import type { ArchiveSpec } from './archive-spec.js';
-import type { ArchiveResult } from './backup-request.js';
+import type { ArchiveResult, PreparedImage } from './backup-request.js';
 import type { BackupContext } from './backup.js';
 import { changedBytes, type ChangedBlocks } from './changed-list.js';
 import { dirtyBitmapStatus, type PreviousImage } from './dirty-bitmap.js';
 import { dirtyBitmapLine, imageSummary } from './image-report.js';
 import { openImageSource } from './image-source.js';
-import { writeImage } from './image-writer.js';
+import { newFixedIndex, writeImage } from './image-writer.js';
 import type { ChangedImage } from './unchanged-chunks.js';
 
 export async function backUpImage(context: BackupContext, spec: ArchiveSpec): Promise<Pick<ArchiveResult, 'bytes' | 'bytesReused' | 'bytesStored'>> {
   const { session, request, observer, manifest } = context;
+  const prepared = request.prepared?.get(spec.name);
+  if (prepared !== undefined) return await indexPrepared(context, spec, prepared);
   const begun = performance.now();
   const source = await openImageSource(spec.source);
   try {
@@ -34,6 +36,21 @@ export async function backUpImage(context: BackupContext, spec: ArchiveSpec): Pr
   } finally {
     await source.close();
   }
+}
+
+/** Only the index is left to be written. */
+async function indexPrepared(
+  { session, observer, manifest }: BackupContext,
+  { name }: ArchiveSpec,
+  prepared: PreparedImage,
+): Promise<Pick<ArchiveResult, 'bytes' | 'bytesReused' | 'bytesStored'>> {
+  const { size, digests, dirtyBytes, baseCsum } = await prepared.finish();
+  const filename = `${name}.fidx`;
+  const index = newFixedIndex(size, digests);
+  await session.writeIndex(filename, index);
+  manifest.addIndex({ filename, size, csum: index.toString('hex', 32, 64) });
+  if (baseCsum !== undefined) observer.log(dirtyBitmapLine(name, 'OK', { dirty: dirtyBytes, total: size }));
+  return { bytes: size, bytesReused: size - dirtyBytes, bytesStored: 0 };
 }
 
 /** Undefined if the whole image has to be read; says why if a list of changes was given. */

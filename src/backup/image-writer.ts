@@ -42,11 +42,15 @@ export async function writeImage(options: ImageOptions): Promise<WrittenImage> {
   const ctime = Math.floor(Date.now() / 1000);
   const chunks = new ImageChunks(Math.ceil((source.size ?? 0) / imageChunkBytes), { session, signal, progress });
   const size = await settled(chunks, () => (source.kind === 'stream' ? putStream(chunks, source, signal) : putFile(chunks, source, options)));
-  const uuid = Buffer.from(randomUUID().replaceAll('-', ''), 'hex');
-  const digests = chunks.digests(Math.ceil(size / imageChunkBytes));
-  const index = encodeFixedIndex({ uuid, ctime, size, chunkSize: imageChunkBytes, digests });
+  const index = newFixedIndex(size, chunks.digests(Math.ceil(size / imageChunkBytes)), ctime);
   await session.writeIndex(filename, index);
   return { filename, size, csum: index.toString('hex', 32, 64), figures: chunks.figures };
+}
+
+/** A whole index file. `digests`: 32 bytes for each chunk of 4 MiB; `ctime`: seconds since 1970. */
+export function newFixedIndex(size: number, digests: Buffer, ctime = Math.floor(Date.now() / 1000)): Buffer {
+  const uuid = Buffer.from(randomUUID().replaceAll('-', ''), 'hex');
+  return encodeFixedIndex({ uuid, ctime, size, chunkSize: imageChunkBytes, digests });
 }
 
 /** Nothing runs any more when this ends, one way or the other. */

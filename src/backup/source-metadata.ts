@@ -23,6 +23,8 @@ export interface SourceFile {
 
 export interface AttributeOptions {
   readonly skipE2bigXattr: boolean;
+  /** As WalkOptions.isSpool. */
+  readonly isSpool?: boolean;
   readonly warn: (line: string) => void;
 }
 
@@ -81,11 +83,13 @@ function readAttributes(file: SourceFile, names: readonly Buffer[], options: Att
     const text = name.toString('latin1');
     if (text === capabilityName) fcaps = file.fileSystem.fileCapabilities ? getXattr(file.fd, name) : undefined;
     else if (text === accessAclName || text === defaultAclName) hasAcl = true;
-    else if (isArchived(text)) addXattr(xattrs, file, name, options);
+    else if (isArchived(text) && !(options.isSpool === true && text.startsWith(spoolPrefix))) addXattr(xattrs, file, name, options);
   }
   const acl = hasAcl && file.fileSystem.acls ? aclOf(file) : undefined;
   return { xattrs, acl, fcaps };
 }
+
+const spoolPrefix = 'user.pbsfs.';
 
 function isArchived(name: string): boolean {
   const kept = name.startsWith('user.') || name.startsWith('trusted.') || name === 'security.NTACL';

@@ -34,6 +34,9 @@ export const patternFileName = Buffer.from('.pxarexclude-cli');
 const slash = Buffer.from('/');
 const nothing = Buffer.alloc(0);
 
+/** What was staged was given to the spool, whatever file system that is on. */
+const spoolHasAll = { xattrs: true, acls: true, fileCapabilities: true, projects: true } as const;
+
 export class TreeWalker {
   readonly rootMetadata: PxarMetadata;
   readonly #options: ArchiveTreeOptions;
@@ -180,7 +183,7 @@ export class TreeWalker {
     const { fd = -1, path } = directory;
     const isRoot = path.length === 0;
     const listed = this.#attempt('open', () => path, () => namesIn(fd)) ?? [];
-    if (listed.some((name) => name.equals(excludeFileName))) this.#excludes.pushFile(fd, path);
+    if (this.#options.isSpool !== true && listed.some((name) => name.equals(excludeFileName))) this.#excludes.pushFile(fd, path);
     const kept = listed.filter((name) => !(isRoot && name.equals(patternFileName)) && !this.#isExcluded(directory, name));
     directory.names = kept.sort((a, b) => a.compare(b));
     this.#entries += kept.length;
@@ -210,7 +213,7 @@ export class TreeWalker {
   #fileSystemOf(fd: number, dev: string): SourceFileSystem {
     let known = this.#fileSystems.get(dev);
     if (known === undefined) {
-      known = sourceFileSystem(fd);
+      known = { ...sourceFileSystem(fd), ...(this.#options.isSpool === true && spoolHasAll) };
       this.#fileSystems.set(dev, known);
     }
     return known;

@@ -67,6 +67,12 @@ export interface Datastore {
    * BAD_NAME and USAGE for names that cannot be.
    */
   beginBackup(options: BackupOptions): Promise<BackupSession>;
+  /** An empty group, of `root@pam`. EXISTS, and what beginBackup() rejects with. */
+  createGroup(group: GroupName, warn: (line: string) => void): Promise<void>;
+  /** Removes a group without snapshots; nothing happens where there are some. */
+  removeEmptyGroup(group: GroupName, warn: (line: string) => void): Promise<void>;
+  /** The last component, in a namespace that is there. EXISTS, BAD_NAME. */
+  createNamespace(namespace: Namespace, warn: (line: string) => void): Promise<void>;
   /** Writes chunks without a snapshot. LOCKED, NO_PERMISSION, NOT_SUPPORTED. */
   openChunkWriter(options: ChunkWriterOptions): Promise<ChunkWriter>;
   close(): Promise<void>;

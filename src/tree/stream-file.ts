@@ -1,6 +1,8 @@
 /** A file whose bytes are those of an index, or a part of them: a disk image, a partition, a stream that is shown as it is. */
 import type { ChunkStream } from '../archive/chunk-stream.js';
+import type { EncryptionKey } from '../crypto/encryption-key.js';
 import { FileError } from '../errors.js';
+import type { ChunkIndex } from '../format/chunk-index.js';
 import type { Attributes, Ino, MaybePromise, OpenFile, Timestamp } from '../vfs/file-system.js';
 import { archiveXattrs, streamXattrs, type ArchiveFacts } from './archive-facts.js';
 import type { TreeContext } from './context.js';
@@ -17,6 +19,45 @@ export interface StreamSource {
   readonly take: () => MaybePromise<OpenStream>;
   readonly time: Timestamp;
   readonly facts: ArchiveFacts;
+}
+
+class OpenStreamFile implements OpenFile {
+  readonly caching = 'immutable';
+  readonly #stream: ChunkStream;
+  readonly #part: StreamPart;
+
+  constructor({ stream }: OpenStream, part: StreamPart) {
+    this.#stream = stream;
+    this.#part = part;
+  }
+
+  read(offset: number, bytes: number): MaybePromise<readonly Uint8Array[]> {
+    const { start, length } = this.#part;
+    return offset >= length ? [] : this.#stream.pieces(start + offset, Math.min(bytes, length - offset));
+  }
+
+  seek(offset: number, what: 'data' | 'hole'): number {
+    const { start, length } = this.#part;
+    if (offset < 0 || offset >= length) throw new FileError('NO_SUCH_ADDRESS', `offset ${offset} is not within the file`);
+    return this.#stream.seek(start + offset, what, start + length) - start;
+  }
+
+  close(): void {
+    // The stream is closed with the archive that it belongs to.
+  }
+}
+
+/** A whole image of a snapshot, whose chunks a copy of it may take over. */
+export class OpenImageFile extends OpenStreamFile {
+  readonly index: ChunkIndex;
+  /** Of its chunks, if they are encrypted. */
+  readonly key: EncryptionKey | undefined;
+
+  constructor(opened: OpenStream, part: StreamPart) {
+    super(opened, part);
+    this.index = opened.index;
+    this.key = opened.key;
+  }
 }
 
 export class StreamFile extends TreeNode {
@@ -44,18 +85,10 @@ export class StreamFile extends TreeNode {
   }
 
   override async open(): Promise<OpenFile> {
-    const { stream } = await this.#source.take();
-    const { start, length } = this.#partOf(stream);
-    const end = start + length;
-    return {
-      caching: 'immutable',
-      read: (offset, bytes) => (offset >= length ? [] : stream.pieces(start + offset, Math.min(bytes, length - offset))),
-      seek: (offset, what) => {
-        if (offset < 0 || offset >= length) throw new FileError('NO_SUCH_ADDRESS', `offset ${offset} is not within the file`);
-        return stream.seek(start + offset, what, end) - start;
-      },
-      close: () => undefined,
-    };
+    const opened = await this.#source.take();
+    const part = this.#partOf(opened.stream);
+    const isImage = this.#part === undefined && opened.index.kind === 'fixed' && opened.doubt === undefined;
+    return isImage ? new OpenImageFile(opened, part) : new OpenStreamFile(opened, part);
   }
 
   override async xattrs(): Promise<Xattrs> {

@@ -118,6 +118,18 @@ class LocalDatastore implements Datastore {
     return await beginLocalBackup(this.location, this.#server, options);
   }
 
+  async createGroup(group: GroupName, warn: (line: string) => void): Promise<void> {
+    await (await import('./new-places.js')).createLocalGroup(this.location, this.#server, group, warn);
+  }
+
+  async removeEmptyGroup(group: GroupName, warn: (line: string) => void): Promise<void> {
+    await (await import('./new-places.js')).removeLocalGroup(this.location, this.#server, group, warn);
+  }
+
+  async createNamespace(namespace: Namespace, warn: (line: string) => void): Promise<void> {
+    await (await import('./new-places.js')).createLocalNamespace(this.location, this.#server, namespace, warn);
+  }
+
   async openChunkWriter(options: ChunkWriterOptions): Promise<ChunkWriter> {
     const { openLocalChunkWriter } = await import('./open-chunk-writer.js');
     return await openLocalChunkWriter(this.location, this.#server, options);
