@@ -192,6 +192,13 @@ export class WritableMemoryFileSystem {
     },
   };
 
+  /** All names there are. @returns {[parent: number, name: Buffer][]} */
+  names() {
+    return [...this.#nodes].flatMap(([ino, { names }]) =>
+      [...names.keys()].map((name) => /** @type {[number, Buffer]} */ ([ino, Buffer.from(name, 'latin1')])),
+    );
+  }
+
   /** @param {number} parent @param {Buffer} name */
   lookup(parent, name) {
     return this.#run('lookup', parent, (directory) => {

@@ -62,6 +62,11 @@ try {
   process.on('disconnect', () => process.exit());
   process.on('message', (/** @type {{ command: string, operation?: string, ms?: number }} */ { command, operation, ms }) => {
     if (command === 'statistics') tell({ event: 'statistics', list: mounted.statistics(), ...counts() });
+    if (command === 'invalidate') {
+      // What nobody uses the kernel then forgets.
+      for (const [parent, entryName] of fileSystem.names()) mounted.invalidateEntry(parent, entryName);
+      tell({ event: 'done' });
+    }
     if (command === 'refuse') {
       refusedOperation = operation ?? '';
       tell({ event: 'done' });
