@@ -1,4 +1,5 @@
 /** What statx(2) says about a file. */
+import { constants } from 'node:os';
 import { FileError } from '../errors.js';
 import { check, systemCalls, terminated } from './system-calls.js';
 
@@ -44,8 +45,25 @@ let lastDevice = { major: -1, minor: -1, text: '' };
 
 /** Of the file itself where it is a symbolic link. An empty name asks for what the descriptor is of, also if it is opened with O_PATH. */
 export function statAt(directoryFd: number, name: Buffer): FileStat {
+  check(readStat(directoryFd, name), 'statx', name);
+  return statOfResult(name);
+}
+
+/** The same, or undefined if nothing is called so. */
+export function statIfThere(directoryFd: number, name: Buffer): FileStat | undefined {
+  const status = readStat(directoryFd, name);
+  // Without an error that is thrown and caught: a name that is not there is what is asked for most often.
+  if (status < 0 && systemCalls().errno() === constants.errno.ENOENT) return undefined;
+  check(status, 'statx', name);
+  return statOfResult(name);
+}
+
+function readStat(directoryFd: number, name: Buffer): number {
   const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (name.length === 0 ? AT_EMPTY_PATH : 0);
-  check(systemCalls().statx(directoryFd, terminated(name), flags, STATX_BASIC_STATS | STATX_MNT_ID, result), 'statx', name);
+  return systemCalls().statx(directoryFd, terminated(name), flags, STATX_BASIC_STATS | STATX_MNT_ID, result);
+}
+
+function statOfResult(name: Buffer): FileStat {
   return {
     mode: result.readUInt16LE(28),
     nlink: result.readUInt32LE(16),

@@ -2,7 +2,7 @@
  * Extended attributes by the descriptor of a directory and a name in it, without opening what has them: also of symbolic links and special
  * files, and of what only an O_PATH descriptor is left of. An empty name stands for what the descriptor is of. Needs /proc.
  */
-import { codeOf } from '../errors.js';
+import { constants } from 'node:os';
 import { check, systemCalls, terminated } from './system-calls.js';
 
 /** The kernel's limits for a value, and for the list of a file's names. */
@@ -38,13 +38,11 @@ export function listXattrsOf(file: NamedFile): Buffer[] {
 export function getXattrOf(file: NamedFile, xattr: Buffer): Buffer | undefined {
   const calls = systemCalls();
   const get = file.name.length === 0 ? calls.getxattr : calls.lgetxattr;
-  try {
-    const length = check(get(pathOf(file), terminated(xattr, 'second'), memory, memory.length), 'getxattr', file.name);
-    return Buffer.from(memory.subarray(0, length));
-  } catch (error) {
-    if (codeOf(error) === 'ENODATA') return undefined;
-    throw error;
-  }
+  const length = get(pathOf(file), terminated(xattr, 'second'), memory, memory.length);
+  // Without an error that is thrown and caught: the kernel asks each file for an ACL.
+  if (length < 0 && calls.errno() === constants.errno.ENODATA) return undefined;
+  check(length, 'getxattr', file.name);
+  return Buffer.from(memory.subarray(0, length));
 }
 
 const setFlags = { set: 0, create: 1, replace: 2 } as const;

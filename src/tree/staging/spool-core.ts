@@ -1,7 +1,7 @@
 /** What every operation on a spool stands on: its nodes, how they are reached, and what the spool says about them. */
 import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
-import { FileError, StoreError, codeOf } from '../../errors.js';
+import { FileError, StoreError } from '../../errors.js';
 import { AT_FDCWD, openAt } from '../../os/directory-calls.js';
 import { type FileStat, statAt } from '../../os/file-stat.js';
 import type { NamedFile } from '../../os/named-xattrs.js';
@@ -88,7 +88,8 @@ export class SpoolCore {
 
   #stale(name: Buffer): Error {
     const { directory, log } = this.#options;
-    if (!this.#changedByOthers) log(`${directory}: '${printableName(name)}' was replaced by another program: only the mount may change what is in here`);
+    const place = `${directory}: '${printableName(name)}'`;
+    if (!this.#changedByOthers) log(`${place} was replaced by another program: only the mount may change what is in there`);
     this.#changedByOthers = true;
     return systemError(ESTALE, 'statx', name);
   }
@@ -112,16 +113,6 @@ export function locationOf(parent: SpoolNode, name: Buffer): Location {
     throw new FileError('INVALID_ARGUMENT', `'${text}' cannot be the name of a file`);
   }
   return { parent, name: text };
-}
-
-/** What is called so, or undefined. */
-export function statIfThere(directoryFd: number, name: Buffer): FileStat | undefined {
-  try {
-    return statAt(directoryFd, name);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
 }
 
 function attributesOf({ ino }: SpoolNode, stat: FileStat): Attributes {

@@ -12,12 +12,12 @@ import {
   symlinkAt,
   unlinkAt,
 } from '../../os/directory-calls.js';
-import { type FileStat, statAt } from '../../os/file-stat.js';
+import { type FileStat, statAt, statIfThere } from '../../os/file-stat.js';
 import type { NamedFile } from '../../os/named-xattrs.js';
 import { openFlags } from '../../os/open-flags.js';
 import { type Entry, type Ino, S_IFDIR, S_IFLNK, S_IFMT } from '../../vfs/file-system.js';
 import type { Caller, Created, NewFile, NewNode, NewSpecialFile } from '../../vfs/writable-file-system.js';
-import { type SpoolCore, locationOf, statIfThere } from './spool-core.js';
+import { type SpoolCore, locationOf } from './spool-core.js';
 import type { SpoolNode } from './spool-node.js';
 import type { SpoolOpenFiles } from './spool-open-files.js';
 import type { SpoolXattrs } from './spool-xattrs.js';

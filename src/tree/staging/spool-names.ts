@@ -1,11 +1,11 @@
 /** Names in a spool that come, go and move. What goes while it is known keeps a descriptor, and is reached through that. */
 import { closeSync } from 'node:fs';
 import { linkAt, linkDescriptorAt, openAt, removeDirectoryAt, renameAt, unlinkAt } from '../../os/directory-calls.js';
-import { type FileStat, statAt } from '../../os/file-stat.js';
+import { type FileStat, statAt, statIfThere } from '../../os/file-stat.js';
 import { openFlags } from '../../os/open-flags.js';
 import { type Entry, type Ino, S_IFDIR, S_IFMT } from '../../vfs/file-system.js';
 import type { Place, RenameMode } from '../../vfs/writable-file-system.js';
-import { type SpoolCore, locationOf, statIfThere } from './spool-core.js';
+import { type SpoolCore, locationOf } from './spool-core.js';
 import type { Location, SpoolNode } from './spool-node.js';
 
 const { O_NOFOLLOW, O_PATH } = openFlags;

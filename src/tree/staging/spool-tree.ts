@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { FileError } from '../../errors.js';
 import { readLinkAt } from '../../os/directory-calls.js';
 import { copyRange } from '../../os/file-extents.js';
+import { statIfThere } from '../../os/file-stat.js';
 import { syncFileSystemAside } from '../../os/file-sync.js';
 import { openFlags } from '../../os/open-flags.js';
 import {
@@ -22,7 +23,7 @@ import {
 } from '../../vfs/file-system.js';
 import type { CopiedRange, WritableFileSystem, WriteOperations } from '../../vfs/writable-file-system.js';
 import { SpoolAttributes } from './spool-attributes.js';
-import { SpoolCore, type SpoolOptions, locationOf, statIfThere } from './spool-core.js';
+import { SpoolCore, type SpoolOptions, locationOf } from './spool-core.js';
 import { SpoolCreation } from './spool-creation.js';
 import { SpoolReader, SpoolWriter } from './spool-file.js';
 import { SpoolDirectory } from './spool-listing.js';
@@ -164,7 +165,7 @@ export class SpoolTree implements WritableFileSystem {
       removexattr: (ino, name) => this.#xattrs.remove(ino, name),
       setInodeFlags: (ino, changes) => this.#attributes.setFlags(ino, changes),
       open: (ino, options) => this.#files.write(this.#core.begin(ino), options),
-      copyRange: copied,
+      copyRange: copySpooled,
       sync: (ino, { dataOnly }) => this.#sync(this.#core.begin(ino), dataOnly ? syncs.data : syncs.all),
       forget: (ino) => this.#forget(ino),
     };
@@ -188,7 +189,7 @@ export class SpoolTree implements WritableFileSystem {
 }
 
 /** Between two files of spools: the kernel reads and writes others itself. */
-function copied({ source, sourceOffset, target, targetOffset, length }: CopiedRange): number {
+export function copySpooled({ source, sourceOffset, target, targetOffset, length }: CopiedRange): number {
   if (!(source instanceof SpoolReader) || !(target instanceof SpoolWriter)) {
     throw new FileError('NOT_SUPPORTED', 'ranges are copied only between files of a spool');
   }

@@ -83,5 +83,6 @@ function isReserved(name: Buffer): boolean {
 }
 
 function refuseReserved(name: Buffer): void {
-  if (isReserved(name)) throw new FileError('NOT_PERMITTED', `${name.toString()}: attributes that begin with ${reservedPrefix} are set by pbsfs only`);
+  if (!isReserved(name)) return;
+  throw new FileError('NOT_PERMITTED', `${name.toString()}: attributes that begin with ${reservedPrefix} are set by pbsfs only`);
 }

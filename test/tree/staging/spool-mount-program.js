@@ -4,14 +4,14 @@
  * @typedef {object} SpoolMountOptions
  * @property {string} mountPoint
  * @property {string} directory
- * @property {boolean} [allowOther]
+ * @property {boolean} [ordinary] Of an ordinary user.
  */
 import process from 'node:process';
 import { URL } from 'node:url';
 
 const [, , text = '{}'] = process.argv;
 /** @type {SpoolMountOptions} */
-const { mountPoint, directory, allowOther = true } = JSON.parse(text);
+const { mountPoint, directory, ordinary = false } = JSON.parse(text);
 /** @param {Record<string, unknown>} message */
 const tell = (message) => void process.send?.(message);
 /** @param {unknown} error */
@@ -29,7 +29,8 @@ try {
     const { openFiles, openWriters, knownInodes } = spool;
     return { openFiles, openWriters, knownInodes, memoryBytes: process.memoryUsage().rss };
   };
-  const mounted = await kernelDriver.mount(spool, { mountPoint, source: 'spool:test', allowOther, defaultPermissions: true, flags: ['dev', 'suid'], log });
+  const flags = ordinary ? [] : ['dev', 'suid'];
+  const mounted = await kernelDriver.mount(spool, { mountPoint, source: 'spool:test', allowOther: !ordinary, defaultPermissions: true, flags, log });
   process.on('SIGTERM', () => {
     mounted.unmount().catch((/** @type {unknown} */ error) => tell({ event: 'not unmounted', error: described(error) }));
   });

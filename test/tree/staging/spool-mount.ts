@@ -31,7 +31,7 @@ export function spoolDirectory(uid = 0): string {
 
 export async function mountSpool(directory = spoolDirectory(), { uid }: { uid?: number } = {}): Promise<MountedSpool> {
   const mountPoint = makeMountPoint(uid);
-  const options = JSON.stringify({ mountPoint, directory, allowOther: uid === undefined });
+  const options = JSON.stringify({ mountPoint, directory, ordinary: uid !== undefined });
   const user = uid === undefined ? {} : { uid, gid: uid };
   const mounted = new MountedEverything(mountPoint, fork(program, [options], { cwd: '/', ...user }));
   const { event, error } = await mounted.message('mounted', 'failed');
@@ -45,7 +45,8 @@ export async function endSpool({ mounted }: MountedSpool): Promise<void> {
   try {
     if (mounted.child.exitCode === null) {
       mounted.child.kill('SIGTERM');
-      expect(await mounted.exited, JSON.stringify(mounted.messages)).toBe(0);
+      const refused = mounted.message('not unmounted').then(({ error }) => error?.message, () => new Promise<never>(() => undefined));
+      expect(await Promise.race([mounted.exited, refused]), JSON.stringify(mounted.messages)).toBe(0);
       expect(mounted.messages.filter(({ event }) => event === 'log')).toEqual([]);
       const ended = mounted.messages.find(({ event }) => event === 'ended');
       expect(ended).toMatchObject({ openFiles: 0, openWriters: 0 });
