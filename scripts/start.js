@@ -79,7 +79,7 @@ async function showUnmounted(source, why) {
 /** @param {string} source @param {string} mountPoint @param {boolean} isSample */
 async function mountAndShow(source, mountPoint, isSample) {
   const log = (/** @type {string} */ line) => console.error(`pbsfs: ${line}`);
-  const request = mountRequest(source, mountPoint, { keyFiles: [], salvage: false, allowOther: false, defaultPermissions: false, foreground: true, flags: [] });
+  const request = mountRequest(source, mountPoint, { keyFiles: [], writable: false, salvage: false, allowOther: false, defaultPermissions: false, foreground: true, flags: [] });
   /** @type {Promise<void> | undefined} */
   let showing;
   const ready = () => {

@@ -1,4 +1,4 @@
-/** Where a daemon without a terminal tells what happens: one file a mount point. */
+/** Where a daemon keeps what it has to: its log, one file a mount point, and what is staged. */
 import { statSync } from 'node:fs';
 import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import { homedir, userInfo } from 'node:os';
@@ -8,6 +8,11 @@ import { MountError, messageOf } from '../errors.js';
 /** /var/log/pbsfs for root, $XDG_STATE_HOME/pbsfs or ~/.local/state/pbsfs for others; `/` in the mount point becomes `-`. */
 export function defaultLogPath(mountPoint: string): string {
   return join(process.getuid?.() === 0 ? '/var/log' : stateDirectory(), 'pbsfs', `${escapedPath(mountPoint)}.log`);
+}
+
+/** /var/lib/pbsfs/spool for root, pbsfs/spool beside the logs for others. */
+export function defaultSpoolBase(): string {
+  return join(process.getuid?.() === 0 ? '/var/lib' : stateDirectory(), 'pbsfs', 'spool');
 }
 
 /** What is not absolute does not count, as the XDG specification has it. */

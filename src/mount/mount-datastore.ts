@@ -5,10 +5,11 @@ import { MountError } from '../errors.js';
 import { kernelDriver } from '../fuse/kernel-driver.js';
 import { findMount } from '../os/mount-table.js';
 import { openDatastore } from '../store/open.js';
-import { openDatastoreTree, type DatastoreTree } from '../tree/datastore-tree.js';
+import { openDatastoreTree, openWritableTree, type DatastoreTree, type TreeOptions } from '../tree/datastore-tree.js';
 import type { Driver, Mounted } from '../vfs/driver.js';
-import { readKeyFiles, unlockKeyFiles } from './keys.js';
-import type { DriverName, MountRequest } from './mount-request.js';
+import { encryptionOf } from './encryption.js';
+import { readKeyFiles, unlockKeyFiles, type FoundKeyFile } from './keys.js';
+import type { DriverName, MountRequest, WritingRequest } from './mount-request.js';
 
 export interface MountedDatastore {
   readonly tree: DatastoreTree;
@@ -25,14 +26,9 @@ export async function mountDatastore(request: MountRequest, log: (line: string) 
   const found = await readKeyFiles(request.keyFiles, log);
   const keys = unlockKeyFiles(found, request.password);
   const store = await openDatastore(request.source);
-  const tree = openDatastoreTree({
-    store,
-    keys,
-    namespace: request.namespace,
-    cacheBytesMax: request.cacheBytesMax,
-    salvage: request.salvage,
-    log,
-  });
+  const { namespace, cacheBytesMax, salvage } = request;
+  const options: TreeOptions = { store, keys, namespace, cacheBytesMax, salvage, log };
+  const tree = await openTree(options, request.writing, found[0]);
   try {
     await store.groups(request.namespace);
     await checkApart(store.location, request.mountPoint);
@@ -54,6 +50,20 @@ export async function mountDatastore(request: MountRequest, log: (line: string) 
     return { tree, mounted, done };
   } catch (error) {
     await tree.close();
+    throw error;
+  }
+}
+
+/** The first key is the one that new snapshots are encrypted with. */
+async function openTree(options: TreeOptions, writing: WritingRequest | undefined, first: FoundKeyFile | undefined): Promise<DatastoreTree> {
+  if (writing === undefined) return openDatastoreTree(options);
+  const { spoolBase, mode, cryptMode, masterKeyPath } = writing;
+  try {
+    const [key] = options.keys;
+    const encryption = await encryptionOf(key, first, { cryptMode, masterKeyPath });
+    return await openWritableTree(options, { spoolBase, mode, encryption });
+  } catch (error) {
+    await options.store.close();
     throw error;
   }
 }

@@ -1,9 +1,12 @@
 /** What is to be mounted, where and how, with every path absolute. It crosses to the daemon's process as it is. */
 import { totalmem } from 'node:os';
 import { resolve } from 'node:path';
+import { archiveModes, type ArchiveMode } from '../backup/backup-request.js';
 import { UsageError } from '../errors.js';
 import { parseNamespace, type Namespace } from '../format/namespace.js';
 import { parseByteSize } from './byte-size.js';
+import { cryptModeOf } from './encryption.js';
+import { defaultSpoolBase } from './log-file.js';
 import type { MountOptions } from './option-string.js';
 
 export const driverNames = ['kernel', 'fuse-native'] as const;
@@ -22,12 +25,23 @@ export interface MountRequest {
   readonly namespace: Namespace;
   /** Zeros instead of errors where chunks are lost. */
   readonly salvage: boolean;
+  /** Present if snapshots can be made in the mount. */
+  readonly writing?: WritingRequest;
   readonly driver: DriverName;
   /** Other users see the tree; the kernel checks their permissions. */
   readonly allowOther: boolean;
   readonly defaultPermissions: boolean;
   /** Further flags for the driver, as typed after -o. */
   readonly flags: readonly string[];
+}
+
+export interface WritingRequest {
+  /** Directory that the spools of datastores are in. */
+  readonly spoolBase: string;
+  /** Of archives. */
+  readonly mode?: ArchiveMode;
+  readonly cryptMode?: string;
+  readonly masterKeyPath?: string;
 }
 
 const mebibyte = 1024 * 1024;
@@ -43,10 +57,33 @@ export function mountRequest(source: string, mountPoint: string, options: MountO
     cacheBytesMax: options.cacheSize === undefined ? defaultCacheBytesMax() : parseCacheSize(options.cacheSize),
     namespace: parseNamespace(options.namespace ?? ''),
     salvage: options.salvage,
+    ...(writingOf(options) ?? {}),
     driver: parseDriverName(options.driver ?? 'kernel'),
     allowOther: options.allowOther,
     defaultPermissions: options.defaultPermissions,
     flags: options.flags,
+  };
+}
+
+/** USAGE for what only a mount that can be written takes. */
+function writingOf(options: MountOptions): { readonly writing: WritingRequest } | undefined {
+  const { writable, spool, mode, cryptMode, masterKey } = options;
+  if (!writable) {
+    const given = Object.entries({ spool, mode, 'crypt-mode': cryptMode, 'master-pubkey': masterKey }).find(([, value]) => value !== undefined);
+    if (given !== undefined) throw new UsageError(`${given[0]}: only a mount with --writable takes it`);
+    return undefined;
+  }
+  if (options.salvage) throw new UsageError('salvage shows what is damaged; it has no place beside writable');
+  const archiveMode = archiveModes.find((name) => name === mode);
+  if (mode !== undefined && archiveMode === undefined) throw new UsageError(`mode: '${mode}' is none of ${archiveModes.join(', ')}`);
+  cryptModeOf(cryptMode, options.keyFiles.length > 0);
+  return {
+    writing: {
+      spoolBase: resolve(spool ?? defaultSpoolBase()),
+      ...(archiveMode && { mode: archiveMode }),
+      ...(cryptMode !== undefined && { cryptMode }),
+      ...(masterKey !== undefined && { masterKeyPath: resolve(masterKey) }),
+    },
   };
 }
 

@@ -13,6 +13,11 @@ export interface MountOptions {
   namespace?: string;
   driver?: string;
   log?: string;
+  spool?: string;
+  mode?: string;
+  cryptMode?: string;
+  masterKey?: string;
+  writable: boolean;
   salvage: boolean;
   allowOther: boolean;
   defaultPermissions: boolean;
@@ -36,9 +41,14 @@ const valueWords: Readonly<Record<string, TakeValue>> = {
   ns: (options, value) => void (options.namespace = value),
   driver: (options, value) => void (options.driver = value),
   log: (options, value) => void (options.log = value),
+  spool: (options, value) => void (options.spool = value),
+  mode: (options, value) => void (options.mode = value),
+  'crypt-mode': (options, value) => void (options.cryptMode = value),
+  'master-pubkey': (options, value) => void (options.masterKey = value),
 };
 
 const plainWords: Readonly<Record<string, TakePlain>> = {
+  writable: (options) => void (options.writable = true),
   salvage: (options) => void (options.salvage = true),
   allow_other: (options) => void (options.allowOther = true),
   default_permissions: (options) => void (options.defaultPermissions = true),
@@ -46,7 +56,7 @@ const plainWords: Readonly<Record<string, TakePlain>> = {
 };
 
 const refusedWords: Readonly<Record<string, string>> = {
-  rw: 'a datastore is mounted read-only; leave rw out',
+  rw: 'snapshots are read-only; a mount in which new ones can be made is asked for by writable',
   remount: 'a mount can not change its options; unmount it and mount it again',
   password: 'everybody can read a command line; use password-file=FILE or PBS_ENCRYPTION_PASSWORD',
 };
@@ -55,7 +65,7 @@ const addedByMountHelper = new Set(['rw', 'dev', 'suid']);
 
 /** Throws USAGE naming the first word that can't be taken. */
 export function parseOptionString(texts: readonly string[], habits: OptionStringHabits): MountOptions {
-  const options: MountOptions = { keyFiles: [], salvage: false, allowOther: false, defaultPermissions: false, foreground: false, flags: [] };
+  const options: MountOptions = { keyFiles: [], writable: false, salvage: false, allowOther: false, defaultPermissions: false, foreground: false, flags: [] };
   for (const word of texts.flatMap((text) => text.split(',')).filter((text) => text !== '')) {
     if (!(habits.fromMountHelper && addedByMountHelper.has(word))) takeWord(options, word);
   }

@@ -3,6 +3,7 @@ import type { ArchiveContext } from '../archive/archive-context.js';
 import type { Ino, Timestamp } from '../vfs/file-system.js';
 import type { ArchiveShelf } from './archive-shelf.js';
 import type { NodeOwner, TreeNode } from './node.js';
+import type { Staging } from './staging/staging.js';
 
 export interface TreeContext extends ArchiveContext {
   readonly owner: NodeOwner;
@@ -10,6 +11,9 @@ export interface TreeContext extends ArchiveContext {
   readonly opened: Timestamp;
   readonly nodes: NodeRegistry;
   readonly archives: ArchiveShelf;
+  /** Of a mount that can be written. */
+  staging: Staging | undefined;
+  readonly log: (line: string) => void;
 }
 
 /**
@@ -28,6 +32,11 @@ export class NodeRegistry {
     this.#byKey.set(key, node);
     this.#byIno.set(node.ino, node);
     return node;
+  }
+
+  /** A number for something that is no node of this registry. */
+  allocate(): Ino {
+    return this.#next++;
   }
 
   withKey(key: string): TreeNode | undefined {

@@ -8,12 +8,16 @@ import { loadZstd } from '../os/zstd/zstd.js';
 import type { Datastore } from '../store/datastore.js';
 import type { Directory, Entry, FileSystem, FileSystemStatistics, InodeFlags, Ino, MaybePromise, OpenFile } from '../vfs/file-system.js';
 import { andThen } from '../vfs/maybe.js';
+import type { WriteOperations } from '../vfs/writable-file-system.js';
 import { archiveInoMin, ArchiveShelf } from './archive-shelf.js';
 import { NodeRegistry, type TreeContext } from './context.js';
 import { groupKey, namespaceDirectory } from './namespace-directory.js';
 import { freshMs, type TreeNode, type Xattrs } from './node.js';
 import type { PxarArchive } from './pxar-archive.js';
 import { reportDirectory } from './report-directory.js';
+import { Staging, type StagingOptions } from './staging/staging.js';
+import type { StagingTree } from './staging/staging-tree.js';
+import { treeWriting } from './tree-writing.js';
 
 export interface TreeOptions {
   readonly store: Datastore;
@@ -39,12 +43,14 @@ const noFlags: InodeFlags = { flags: 0, projectId: 0, fatAttributes: 0 };
 
 class Tree implements DatastoreTree {
   readonly root: Ino;
+  readonly writing: WriteOperations | undefined;
   readonly #context: TreeContext;
   #driverFacts: () => object = () => ({});
 
   constructor(context: TreeContext, namespace: Namespace) {
     this.#context = context;
     const report = reportDirectory(context, () => this.#driverFacts());
+    this.writing = context.staging && treeWriting(context, context.staging);
     this.root = namespaceDirectory(context, namespace, new Map([['.pbsfs', () => report]])).ino;
   }
 
@@ -60,14 +66,19 @@ class Tree implements DatastoreTree {
   }
 
   async close(): Promise<void> {
+    await this.#context.staging?.close();
     await Promise.all([this.#context.cache.close(), this.#context.store.close()]);
   }
 
   lookup(parent: Ino, name: Buffer): MaybePromise<Entry | undefined> {
+    const staged = this.#staged(parent);
+    if (staged !== undefined) return staged.lookup(parent, name);
     return this.#with(parent, (node) => node.lookup(name), (archive) => archive.lookup(parent, name));
   }
 
   getattr(ino: Ino): MaybePromise<Entry> {
+    const staged = this.#staged(ino);
+    if (staged !== undefined) return staged.getattr(ino);
     if (ino >= archiveInoMin) {
       const root = this.#context.archives.rootOf(ino);
       if (ino === root.ino) return root.entry();
@@ -77,22 +88,32 @@ class Tree implements DatastoreTree {
   }
 
   readlink(ino: Ino): MaybePromise<Buffer> {
+    const staged = this.#staged(ino);
+    if (staged !== undefined) return staged.spool.readlink(ino);
     return this.#with(ino, (node) => node.readlink(), (archive) => archive.readlink(ino));
   }
 
   openDirectory(ino: Ino): MaybePromise<Directory> {
+    const staged = this.#staged(ino);
+    if (staged !== undefined) return staged.openDirectory(ino);
     return this.#with(ino, (node) => node.openDirectory(), (archive) => archive.openDirectory(ino));
   }
 
   open(ino: Ino): MaybePromise<OpenFile> {
+    const staged = this.#staged(ino);
+    if (staged !== undefined) return staged.open(ino);
     return this.#with(ino, (node) => node.open(), (archive) => archive.open(ino));
   }
 
   listxattr(ino: Ino): MaybePromise<readonly Buffer[]> {
+    const staged = this.#staged(ino);
+    if (staged !== undefined) return staged.spool.listxattr(ino);
     return andThen(this.#xattrs(ino), (values) => [...values.keys()].map((name) => Buffer.from(name, 'latin1')));
   }
 
   getxattr(ino: Ino, name: Buffer): MaybePromise<Buffer | undefined> {
+    const staged = this.#staged(ino);
+    if (staged !== undefined) return staged.spool.getxattr(ino, name);
     return andThen(this.#xattrs(ino), (values) => {
       const value = values.get(name.toString('latin1'));
       return typeof value === 'function' ? value() : value;
@@ -100,6 +121,8 @@ class Tree implements DatastoreTree {
   }
 
   inodeFlags(ino: Ino): MaybePromise<InodeFlags> {
+    const staged = this.#staged(ino);
+    if (staged !== undefined) return staged.spool.inodeFlags(ino);
     return this.#with(ino, () => noFlags, (archive) => archive.inodeFlags(ino));
   }
 
@@ -112,6 +135,11 @@ class Tree implements DatastoreTree {
       files: 0,
       nameLengthMax: 255,
     }));
+  }
+
+  /** The staging directory that the inode is in. */
+  #staged(ino: Ino): StagingTree | undefined {
+    return ino >= archiveInoMin ? undefined : this.#context.staging?.tree(ino);
   }
 
   #xattrs(ino: Ino): MaybePromise<Xattrs> {
@@ -139,22 +167,34 @@ async function forgetChanged(node: TreeNode, forget: (parent: Ino, name: Buffer)
 }
 
 export function openDatastoreTree(options: TreeOptions): DatastoreTree {
-  const { store, keys, salvage, log } = options;
-  const context: TreeContext = {
+  return new Tree(contextOf(options), options.namespace);
+}
+
+/** One in which new snapshots can be made. BUSY if the spool is in use. */
+export async function openWritableTree(options: TreeOptions, staging: StagingOptions): Promise<DatastoreTree> {
+  const context = contextOf(options);
+  try {
+    context.staging = await Staging.open(context, staging, options.log);
+  } catch (error) {
+    await context.cache.close();
+    throw error;
+  }
+  return new Tree(context, options.namespace);
+}
+
+function contextOf({ store, keys, salvage, log, cacheBytesMax }: TreeOptions): TreeContext {
+  return {
     store,
     keys,
     salvage,
-    cache: new ChunkCache({
-      bytesMax: options.cacheBytesMax,
-      keys: keys.map(({ encKey }) => encKey),
-      pathOf: (digest) => store.chunkPath(digest),
-    }),
+    log,
+    cache: new ChunkCache({ bytesMax: cacheBytesMax, keys: keys.map(({ encKey }) => encKey), pathOf: (digest) => store.chunkPath(digest) }),
     damage: new DamageLog(log),
     zstd: loadZstd(),
     owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
     opened: { sec: Math.floor(Date.now() / 1000), nsec: 0 },
     nodes: new NodeRegistry(),
     archives: new ArchiveShelf(),
+    staging: undefined,
   };
-  return new Tree(context, options.namespace);
 }

@@ -1,13 +1,16 @@
 /** A group: its snapshots by their times, and `latest`, a link to the newest one that was finished. */
-import { formatBackupTime } from '../format/backup-time.js';
+import { FileError, StoreError } from '../errors.js';
+import { formatBackupTime, parseBackupTime } from '../format/backup-time.js';
 import { groupPath, type GroupName, type SnapshotName } from '../format/snapshot-name.js';
 import type { Attributes, Directory, Entry, Ino, Timestamp } from '../vfs/file-system.js';
 import { S_IFDIR, S_IFLNK } from '../vfs/file-system.js';
 import { groupXattrs } from './archive-facts.js';
 import type { TreeContext } from './context.js';
 import { Fresh } from './fresh.js';
-import { directoryAttributes, freshMs, linkAttributes, listedDirectory, TreeNode, type NodeOwner, type Xattrs } from './node.js';
+import { directoryAttributes, freshMs, linkAttributes, listedDirectory, readOnly, TreeNode, type NodeOwner, type Xattrs } from './node.js';
 import { SnapshotDirectory } from './snapshot-directory.js';
+import { CommitControl, controlName, timeOf } from './staging/commit-control.js';
+import { stagingName } from './staging/staging.js';
 
 const latestName = 'latest';
 
@@ -21,22 +24,26 @@ export class GroupDirectory extends TreeNode {
   readonly #context: TreeContext;
   readonly #group: GroupName;
   readonly #listing: Fresh<GroupListing>;
+  readonly #control: CommitControl | undefined;
 
   constructor(ino: Ino, context: TreeContext, group: GroupName) {
     super(ino);
     this.#context = context;
     this.#group = group;
     this.#listing = new Fresh(() => this.#read());
+    this.#control = context.staging && new CommitControl(context.staging, group);
   }
 
   /** The time of the newest snapshot, so that `ls -t` tells which group was backed up last. */
   override async attributes(): Promise<Attributes> {
-    return directoryAttributes(this.ino, this.#context.owner, await this.#newestTime());
+    const permissions = this.#context.staging === undefined ? undefined : 0o755;
+    return directoryAttributes(this.ino, this.#context.owner, await this.#newestTime(), permissions);
   }
 
   override async lookup(name: Buffer): Promise<Entry | undefined> {
     const { snapshots, latest } = await this.#listing.get();
     const text = name.toString('latin1');
+    if (text === stagingName) return await this.#staged();
     if (text === latestName && latest !== undefined) return { attributes: this.#latestLink(latest).attributes(), ttlMs: freshMs };
     const snapshot = snapshots.get(text);
     return snapshot && { attributes: this.#directory(snapshot).attributes(), ttlMs: freshMs };
@@ -48,14 +55,67 @@ export class GroupDirectory extends TreeNode {
       const attributes = this.#directory(snapshot).attributes();
       return { name: Buffer.from(name), ino: attributes.ino, type: S_IFDIR, entry: { attributes, ttlMs: freshMs } };
     });
-    if (latest === undefined) return listedDirectory(entries);
+    const staged = this.#context.staging?.area(this.#group);
+    const staging = staged === undefined ? [] : [{ name: Buffer.from(stagingName), ino: staged.tree.root, type: S_IFDIR }];
+    if (latest === undefined) return listedDirectory([...entries, ...staging]);
     const attributes = this.#latestLink(latest).attributes();
     const link = { name: Buffer.from(latestName), ino: attributes.ino, type: S_IFLNK, entry: { attributes, ttlMs: freshMs } };
-    return listedDirectory([...entries, link]);
+    return listedDirectory([...entries, link, ...staging]);
+  }
+
+  override async makeDirectory(name: Buffer): Promise<Entry> {
+    const { staging } = this.#context;
+    if (staging === undefined || name.toString('latin1') !== stagingName) throw readOnly();
+    if (staging.area(this.#group) !== undefined) throw new StoreError('EXISTS', 'something is staged here already');
+    const { tree } = staging.begin(this.#group);
+    return { ...(await tree.getattr(tree.root)), ttlMs: 0 };
+  }
+
+  override async removeDirectory(name: Buffer): Promise<void> {
+    if (name.toString('latin1') !== stagingName || this.#context.staging === undefined) throw readOnly();
+    await this.#context.staging.end(this.#group);
+  }
+
+  /** What is staged becomes a snapshot by being called like one. */
+  override async rename(name: Buffer, to: TreeNode, toName: Buffer): Promise<void> {
+    const { staging, log } = this.#context;
+    if (staging === undefined || name.toString('latin1') !== stagingName) throw readOnly();
+    if (to !== this) throw new FileError('CROSS_DEVICE', 'what is staged becomes a snapshot of its own group only');
+    const text = toName.toString('latin1');
+    const time = text === 'now' ? timeOf(text) : parseBackupTime(text);
+    if (time === undefined || time < 1) throw new FileError('INVALID_ARGUMENT', `'${text}' is no time of a snapshot, like 2026-11-21T19:00:00Z, and not 'now'`);
+    await this.#checkNewer(time);
+    const line = (text: string): void => log(`${groupPath(this.#group)}: ${text}`);
+    const observer = { log: line, warn: line, progress: () => undefined, finishedArchive: () => undefined };
+    await staging.commit(this.#group, { time, notes: undefined, observer, signal: new AbortController().signal });
+    this.#listing.expire();
+  }
+
+  override setXattr(name: string, value: Buffer): void {
+    if (this.#control === undefined || name !== controlName) throw readOnly();
+    this.#control.request(value);
+    this.#listing.expire();
+  }
+
+  async #staged(): Promise<Entry | undefined> {
+    const tree = this.#context.staging?.area(this.#group)?.tree;
+    // Not to be believed longer than this: it may become a snapshot.
+    return tree && { ...(await tree.getattr(tree.root)), ttlMs: 0 };
+  }
+
+  /** EXISTS, or INVALID_ARGUMENT if the group has a newer snapshot: so rename(2) tells them apart. */
+  async #checkNewer(time: number): Promise<void> {
+    const snapshots = await this.#context.store.snapshots(this.#group);
+    const newest = snapshots.at(-1);
+    if (snapshots.some((snapshot) => snapshot.time === time)) throw new StoreError('EXISTS', `${formatBackupTime(time)} exists`);
+    if (newest === undefined || newest.time < time) return;
+    throw new FileError('INVALID_ARGUMENT', `${formatBackupTime(time)} is not later than the newest snapshot, ${formatBackupTime(newest.time)}`);
   }
 
   override async xattrs(): Promise<Xattrs> {
-    return groupXattrs(await this.#context.store.groupFacts(this.#group));
+    const facts = groupXattrs(await this.#context.store.groupFacts(this.#group));
+    const control = this.#control;
+    return control === undefined ? facts : new Map([...facts, [controlName, () => control.state()]]);
   }
 
   override async changedNames(): Promise<readonly string[]> {

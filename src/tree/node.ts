@@ -41,6 +41,28 @@ export abstract class TreeNode {
   xattrs(): MaybePromise<Xattrs> {
     return noXattrs;
   }
+
+  /** Of a directory in which something can be made. */
+  makeDirectory(_name: Buffer): MaybePromise<Entry> {
+    throw readOnly();
+  }
+
+  removeDirectory(_name: Buffer): MaybePromise<void> {
+    throw readOnly();
+  }
+
+  /** Gives what is called `name` here another name, here or in another directory. */
+  rename(_name: Buffer, _to: TreeNode, _toName: Buffer): MaybePromise<void> {
+    throw readOnly();
+  }
+
+  setXattr(_name: string, _value: Buffer): MaybePromise<void> {
+    throw readOnly();
+  }
+}
+
+export function readOnly(): FileError {
+  return new FileError('READ_ONLY', 'snapshots can not be changed; new ones are made in a directory called staging');
 }
 
 export interface NodeOwner {

@@ -28,6 +28,8 @@ const errnoOfCode: Partial<Record<ErrorCode, number>> = {
   NOT_SUPPORTED: errno.EOPNOTSUPP,
   INVALID_ARGUMENT: errno.EINVAL,
   BUSY: errno.EBUSY,
+  LOCKED: errno.EBUSY,
+  NOT_OWNER: errno.EACCES,
 };
 
 /** A positive errno for anything that was thrown. */

@@ -1,4 +1,5 @@
 /** `pbsfs mount`: in the background with an exit status that tells whether the mount is there, or in the foreground. */
+import { archiveModes } from '../../backup/backup-request.js';
 import { UsageError } from '../../errors.js';
 import { defaultLogPath } from '../../mount/log-file.js';
 import { stderrLog } from '../../mount/log.js';
@@ -58,6 +59,11 @@ export const mountCommand = command({
   options: {
     ...sourceOptions,
     ns: { ...sourceOptions.ns, describe: 'show this namespace as the root' },
+    writable: { type: 'boolean', describe: 'let new snapshots be made, in directories called staging (docs/staging.md)' },
+    spool: { type: 'string', describe: 'with --writable: where what is staged lies until it is committed (default: /var/lib/pbsfs/spool)', completion: 'directory' },
+    mode: { type: 'string', describe: 'with --writable: legacy, data or metadata, how archives are written', completion: { words: archiveModes } },
+    'crypt-mode': { type: 'string', describe: 'with --writable: encrypt, sign-only or none (default: encrypt with the first key)', completion: { words: ['encrypt', 'sign-only', 'none'] } },
+    'master-pubkey': { type: 'string', describe: 'with --writable: public master key (PEM), for which new snapshots keep their key', completion: 'file' },
     'cache-size': { type: 'string', describe: 'memory for decoded chunks, like 512M (default: 256M)' },
     'allow-other': { type: 'boolean', describe: 'let other users see the tree, with the permissions that the files had' },
     driver: { type: 'string', describe: 'kernel (default) or fuse-native', completion: { words: driverNames } },
@@ -70,6 +76,7 @@ export const mountCommand = command({
     ['pbsfs mount /srv/store /mnt/pbs', 'mount, and return when it is there'],
     ['pbsfs mount /srv/store /mnt/pbs --keyfile /root/key.json', 'with encrypted backups'],
     ['pbsfs mount --foreground /srv/store /mnt/pbs', 'stay until Ctrl-C'],
+    ['pbsfs mount --writable /srv/store /mnt/pbs', 'make snapshots with cp, rsync, dd and mv'],
   ],
   statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'mountFailed'],
   run: async (values, [source = '', mountPoint = '']) => {
@@ -88,6 +95,11 @@ export const mountCommand = command({
         ...(values.log !== undefined && { log: values.log }),
         ...(values['allow-other'] === true && { allowOther: true }),
         ...(values.salvage === true && { salvage: true }),
+        ...(values.writable === true && { writable: true }),
+        ...(values.spool !== undefined && { spool: values.spool }),
+        ...(values.mode !== undefined && { mode: values.mode }),
+        ...(values['crypt-mode'] !== undefined && { cryptMode: values['crypt-mode'] }),
+        ...(values['master-pubkey'] !== undefined && { masterKey: values['master-pubkey'] }),
         ...(values.foreground === true && { foreground: true }),
       },
     });

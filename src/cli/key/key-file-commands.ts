@@ -5,7 +5,7 @@ import { wrapKey } from '../../crypto/key-wrap.js';
 import { StoreError } from '../../errors.js';
 import { encodeKeyFile, type KeyFile } from '../../format/key-file.js';
 import { readKeyFiles, unlockKeyFiles, type FoundKeyFile } from '../../mount/keys.js';
-import { localTime } from '../local-time.js';
+import { localTime } from '../../format/local-time.js';
 import { printKey } from './key-facts.js';
 import { checkHint, hintOf, kdfOf, newPasswordSource, passwordSource, warn, type KeyOptions } from './key-options.js';
 import { defaultKeyPath, ensureKeyDirectory } from './key-paths.js';

@@ -8,7 +8,7 @@ import { isBlob } from '../../format/blob.js';
 import { parseKeyFile } from '../../format/key-file.js';
 import { readSecretFile } from '../../mount/keys.js';
 import { loadZstd } from '../../os/zstd/zstd.js';
-import { localTime } from '../local-time.js';
+import { localTime } from '../../format/local-time.js';
 import { writeOut } from '../output.js';
 import { wrapAsAsked, writeNewKey } from './key-file-commands.js';
 import { masterPasswordSource, passwordSource, warn, type KeyOptions } from './key-options.js';

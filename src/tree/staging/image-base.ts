@@ -49,11 +49,11 @@ export class ImageBase implements ChunkUser {
     this.#readAhead.note(chunk);
   }
 
-  /** Bytes of a chunk, in this turn of the event loop only. BAD_CRC if its record was damaged; what the cache throws. */
+  /** Bytes of a chunk, valid in this turn of the event loop. BAD_CRC if its record was damaged; what the cache throws. */
   read(chunk: number, range: ByteRange): MaybePromise<Uint8Array> {
     const record = this.#options.map.recordOf(chunk);
     if (record.kind === 'hole') return zeros.subarray(0, range.end - range.start);
-    if (record.kind === 'lost') throw lost(this.#options, chunk);
+    if (record.kind === 'lost') return Promise.reject(lost(this.#options, chunk));
     const { length } = record;
     return andThen(this.#content(record), (content) => partOf(content, range, length));
   }

@@ -107,6 +107,7 @@ export class ImageChunks {
     const outcomes = await Promise.allSettled([...this.#unfinished.values()].map((unfinished) => this.#storeWhole(unfinished)));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
+    this.#failure = undefined;
   }
 
   /** Puts a chunk that is stored already, for its length is to be another one. */

@@ -58,11 +58,19 @@ export function contentAt(index: ChunkIndex, chunk: number): StoredContent {
   return { digest: index.digestAt(chunk), length: index.endOf(chunk) - index.startOf(chunk) };
 }
 
+export interface ContentRun {
+  /** Number of the first chunk. */
+  readonly at: number;
+  readonly count: number;
+  readonly content: StoredContent;
+}
+
 /** Contents that follow themselves, as zeros do, are given once, with how many they are. */
-export function* runsOf(index: ChunkIndex, first: number, end: number): Generator<{ readonly at: number; readonly count: number; readonly content: StoredContent }> {
+export function* runsOf(index: ChunkIndex, first: number, end: number): Generator<ContentRun> {
   for (let at = first; at < end; ) {
     const content = contentAt(index, at);
     let count = 1;
+    // A short last chunk has another content, so another digest.
     while (at + count < end && index.digestAt(at + count).equals(content.digest)) count++;
     yield { at, count, content };
     at += count;

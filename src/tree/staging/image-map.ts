@@ -52,6 +52,8 @@ export class ImageMap {
   readonly #turns = new Turns();
   readonly #sync = new SharedSync(() => this.#handle.datasync());
   #size: number;
+  /** Chunks that are no holes. */
+  #held = 0;
   #sequence: number;
   #isHeaderWritten: boolean;
 
@@ -95,6 +97,11 @@ export class ImageMap {
     return Math.ceil(this.#size / imageChunkBytes);
   }
 
+  /** How many chunks are no holes. */
+  get held(): number {
+    return this.#held;
+  }
+
   /** To a larger one. */
   grow(size: number): void {
     if (size <= this.#size) return;
@@ -115,14 +122,14 @@ export class ImageMap {
   setHole(chunk: number): void {
     const page = this.#pages.get(Math.floor(chunk / pageChunks));
     if (page === undefined) return;
-    page.kinds[chunk % pageChunks] = holeKind;
+    this.#setKind(page, chunk, holeKind);
     this.#unwritten.add(chunk);
   }
 
   setStored(chunk: number, { digest, length }: StoredContent): void {
     const page = this.#pageOf(chunk);
     const i = chunk % pageChunks;
-    page.kinds[i] = storedKind;
+    this.#setKind(page, chunk, storedKind);
     page.lengths[i] = length;
     digest.copy(page.digests, i * digestBytes);
     this.#unwritten.add(chunk);
@@ -180,8 +187,8 @@ export class ImageMap {
     for (const chunk of [...this.#unwritten]) if (chunk >= count) this.#unwritten.delete(chunk);
     for (const [number, page] of [...this.#pages]) {
       const first = number * pageChunks;
+      for (let chunk = Math.max(first, count); chunk < first + pageChunks; chunk++) this.#setKind(page, chunk, holeKind);
       if (first >= count) this.#pages.delete(number);
-      else page.kinds.fill(holeKind, Math.min(count - first, pageChunks));
     }
     this.#isHeaderWritten = false;
     return this.#turns.run(async () => {
@@ -267,9 +274,15 @@ export class ImageMap {
     const page = this.#pageOf(chunk);
     const content = record.kind === 'spooled' ? record.base : record;
     if (content !== undefined && 'digest' in content) this.setStored(chunk, content);
-    if (record.kind === 'lost') page.kinds[chunk % pageChunks] = lostKind;
+    if (record.kind === 'lost') this.#setKind(page, chunk, lostKind);
     page.recorded[chunk % pageChunks] = 1;
     this.#unwritten.delete(chunk);
+  }
+
+  #setKind(page: Page, chunk: number, kind: number): void {
+    const i = chunk % pageChunks;
+    this.#held += Number(kind !== holeKind) - Number(page.kinds[i] !== holeKind);
+    page.kinds[i] = kind;
   }
 
   #pageOf(chunk: number): Page {

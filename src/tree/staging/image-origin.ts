@@ -37,9 +37,10 @@ export class ImageOrigin {
     return this.#csum;
   }
 
-  /** Chunks [first, end) are those of the index now. Of a second index nothing is noted while anything is as in the first. */
+  /** Chunks [first, end) are those of the index now. Of a second index nothing is noted while anything else is as in the first. */
   note(csum: Buffer, first: number, end: number): void {
     if (this.#csum?.equals(csum) !== true) {
+      for (let chunk = first; chunk < end; chunk++) this.clear(chunk);
       if (this.#clean.some((bits) => bits !== 0)) return;
       this.#csum = Buffer.from(csum);
     }

@@ -1,0 +1,140 @@
+/**
+ * Where what is staged lies until it is committed: a directory of one datastore, used by one daemon at a time. In it each group with
+ * something staged has a directory, with the files in `top` and the states of images in `images`.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, constants, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { MountError, StoreError, codeOf } from '../../errors.js';
+import { groupPath, parseSnapshotPath, type GroupName } from '../../format/snapshot-name.js';
+import { tryLock } from '../../os/file-locks.js';
+import { syncFileSystemAside } from '../../os/file-sync.js';
+
+const groupsName = 'groups';
+const removedPrefix = '.removed-';
+const hashLength = 16;
+const recordBytesMax = 4096;
+
+export class Spool {
+  readonly directory: string;
+  readonly #lock: number;
+
+  private constructor(directory: string, lock: number) {
+    this.directory = directory;
+    this.#lock = lock;
+  }
+
+  /** That of the datastore at `location`, below `base`, which is made. BUSY if another daemon uses it. */
+  static open(base: string, location: string): Spool {
+    const hash = createHash('sha256').update(location).digest('hex').slice(0, hashLength);
+    const directory = join(base, `${basename(location)}-${hash}`);
+    mkdirSync(join(directory, groupsName), { recursive: true, mode: 0o700 });
+    const lock = openSync(join(directory, 'lock'), constants.O_RDWR | constants.O_CREAT, 0o600);
+    if (!tryLock(lock, 'exclusive')) {
+      closeSync(lock);
+      throw new MountError('BUSY', `the spool ${directory} is in use by another mount; unmount that, or give another one with --spool`);
+    }
+    const spool = new Spool(directory, lock);
+    for (const name of readdirSync(spool.#groups)) if (name.startsWith(removedPrefix)) spool.#remove(name);
+    return spool;
+  }
+
+  /** Groups that have something staged. */
+  groups(): GroupName[] {
+    return readdirSync(this.#groups).flatMap((name) => {
+      // Any time makes the path of a group one of a snapshot.
+      const parsed = parseSnapshotPath(`${name.replaceAll(':', '/')}/1970-01-01T00:00:01Z`);
+      return parsed === undefined ? [] : [{ namespace: parsed.namespace, type: parsed.type, id: parsed.id }];
+    });
+  }
+
+  /** Made if it is not there. */
+  groupSpool(group: GroupName): GroupSpool {
+    const directory = join(this.#groups, spoolName(group));
+    mkdirSync(join(directory, 'top'), { recursive: true, mode: 0o700 });
+    return new GroupSpool(directory);
+  }
+
+  /** What was staged is gone at once, its space a little later. */
+  discard(group: GroupName): void {
+    const name = `${removedPrefix}${spoolName(group)}`;
+    rmSync(join(this.#groups, name), { recursive: true, force: true });
+    renameSync(join(this.#groups, spoolName(group)), join(this.#groups, name));
+    this.#remove(name);
+  }
+
+  async sync(): Promise<void> {
+    await syncFileSystemAside(this.#lock);
+  }
+
+  close(): void {
+    closeSync(this.#lock);
+  }
+
+  get #groups(): string {
+    return join(this.directory, groupsName);
+  }
+
+  #remove(name: string): void {
+    rmSync(join(this.#groups, name), { recursive: true, force: true });
+  }
+}
+
+/** What a commit that was begun would make: found again after a crash, it tells whether that was made. */
+export interface CommitRecord {
+  /** Seconds since 1970. */
+  readonly time: number;
+  /** SHA-256 of the encoded manifest, in hex. */
+  readonly manifest: string;
+}
+
+export class GroupSpool {
+  readonly directory: string;
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  get top(): string {
+    return join(this.directory, 'top');
+  }
+
+  get images(): string {
+    return join(this.directory, 'images');
+  }
+
+  /** Undefined if none was begun, or if what is there is no record. */
+  get record(): CommitRecord | undefined {
+    try {
+      const bytes = readFileSync(this.#recordPath);
+      if (bytes.length > recordBytesMax) return undefined;
+      const { time, manifest } = JSON.parse(bytes.toString()) as Partial<CommitRecord>;
+      return typeof time === 'number' && typeof manifest === 'string' ? { time, manifest } : undefined;
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT' || error instanceof SyntaxError) return undefined;
+      throw error;
+    }
+  }
+
+  set record(record: CommitRecord | undefined) {
+    if (record === undefined) {
+      rmSync(this.#recordPath, { force: true });
+      return;
+    }
+    writeFileSync(`${this.#recordPath}.tmp`, JSON.stringify(record), { mode: 0o600 });
+    renameSync(`${this.#recordPath}.tmp`, this.#recordPath);
+  }
+
+  get #recordPath(): string {
+    return join(this.directory, 'commit.json');
+  }
+}
+
+/** `ns:prod:host:web1`: colons are in no name. */
+function spoolName(group: GroupName): string {
+  return groupPath(group).replaceAll('/', ':');
+}
+
+export function noStaging(): StoreError {
+  return new StoreError('NOT_FOUND', 'nothing is staged in this group');
+}

@@ -1,0 +1,87 @@
+/** The images of one staging directory: each has a state directory, and an empty file beside the other files that its name and owner are on. */
+import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ArchiveContext } from '../../archive/archive-context.js';
+import type { ChunkWriter } from '../../store/chunk-writer.js';
+import { StagedImage } from './image-file.js';
+import type { ImageRooms } from './image-rooms.js';
+
+/** What all images of a daemon share. */
+export interface ImageWorks {
+  readonly writer: ChunkWriter;
+  readonly rooms: ImageRooms;
+  /** Of the writer's key in the cache; -1 if it has none. */
+  readonly keyNumber: number;
+}
+
+export class StagedImages {
+  readonly #context: ArchiveContext;
+  /** Of the staging directory in the tree, for messages. */
+  readonly #path: string;
+  readonly #directory: string;
+  readonly #works: () => Promise<ImageWorks>;
+  readonly #open = new Map<string, Promise<StagedImage>>();
+
+  constructor(context: ArchiveContext, path: string, directory: string, works: () => Promise<ImageWorks>) {
+    this.#context = context;
+    this.#path = path;
+    this.#directory = directory;
+    this.#works = works;
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  }
+
+  /** Those that there were when the spool was last used. */
+  names(): string[] {
+    return readdirSync(this.#directory);
+  }
+
+  /** The image of this name, empty if it is a new one. */
+  image(name: string): Promise<StagedImage> {
+    let opening = this.#open.get(name);
+    if (opening === undefined) {
+      opening = this.#openImage(name);
+      this.#open.set(name, opening);
+      // Who comes next tries again.
+      opening.catch(() => this.#open.delete(name));
+    }
+    return opening;
+  }
+
+  /** Who has it open goes on with it. */
+  remove(name: string): void {
+    const opening = this.#open.get(name);
+    this.#open.delete(name);
+    rmSync(join(this.#directory, name), { recursive: true, force: true });
+    void opening?.then(
+      (image) => image.close(),
+      () => undefined,
+    ).catch(() => undefined);
+  }
+
+  /** Takes the place of another one. */
+  rename(from: string, to: string): void {
+    if (from === to) return;
+    this.remove(to);
+    renameSync(join(this.#directory, from), join(this.#directory, to));
+    const opening = this.#open.get(from);
+    this.#open.delete(from);
+    if (opening !== undefined) this.#open.set(to, opening);
+  }
+
+  async opened(): Promise<StagedImage[]> {
+    const settled = await Promise.allSettled(this.#open.values());
+    return settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  }
+
+  async close(): Promise<void> {
+    const images = await this.opened();
+    this.#open.clear();
+    await Promise.allSettled(images.map((image) => image.close()));
+  }
+
+  async #openImage(name: string): Promise<StagedImage> {
+    const { writer, rooms, keyNumber } = await this.#works();
+    const { cache, damage } = this.#context;
+    return await StagedImage.open({ path: `${this.#path}/${name}`, directory: join(this.#directory, name), writer, rooms, cache, keyNumber, damage });
+  }
+}

@@ -1,0 +1,269 @@
+/** All that is staged in one mount: a spool, an area for each group that has something staged, and how it becomes snapshots. */
+import { createHash } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ArchiveSpec } from '../../backup/archive-spec.js';
+import type { ArchiveMode, BackupEncryption, BackupObserver, BackupResult } from '../../backup/backup-request.js';
+import { FileError, MountError, messageOf } from '../../errors.js';
+import { manifestFileName } from '../../format/archive-name.js';
+import { groupPath, type GroupName } from '../../format/snapshot-name.js';
+import type { ChunkWriter } from '../../store/chunk-writer.js';
+import type { Ino } from '../../vfs/file-system.js';
+import type { TreeContext } from '../context.js';
+import { ImageRooms } from './image-rooms.js';
+import { Spool, noStaging, type GroupSpool } from './spool.js';
+import { SpoolTree } from './spool-tree.js';
+import { StagedImages, type ImageWorks } from './staged-images.js';
+import { stagedKind } from './staged-name.js';
+import { StagingTree } from './staging-tree.js';
+
+export const stagingName = 'staging';
+
+export interface StagingOptions {
+  /** Directory that the spools of datastores are in. */
+  readonly spoolBase: string;
+  readonly encryption: BackupEncryption;
+  /** Of archives; undefined: as the previous snapshot has them. */
+  readonly mode: ArchiveMode | undefined;
+}
+
+export interface CommitOptions {
+  /** Seconds since 1970. */
+  readonly time: number;
+  readonly notes: string | undefined;
+  readonly observer: BackupObserver;
+  readonly signal: AbortSignal;
+}
+
+export interface StagingArea {
+  readonly group: GroupName;
+  readonly tree: StagingTree;
+  readonly spool: GroupSpool;
+  /** Why the last commit failed. */
+  error: string | undefined;
+}
+
+const closeWaitMs = 2000;
+const closePollMs = 5;
+const archiveChunkAverageBytes = 4 << 20;
+const entriesMax = 1 << 20;
+
+export class Staging {
+  readonly options: StagingOptions;
+  readonly #context: TreeContext;
+  readonly #log: (line: string) => void;
+  readonly #spool: Spool;
+  readonly #areas = new Map<string, StagingArea>();
+  #works: Promise<ImageWorks> | undefined;
+  #writer: ChunkWriter | undefined;
+
+  private constructor(context: TreeContext, options: StagingOptions, log: (line: string) => void, spool: Spool) {
+    this.#context = context;
+    this.options = options;
+    this.#log = log;
+    this.#spool = spool;
+  }
+
+  /** What was staged before is there again. BUSY if another daemon has the spool. */
+  static async open(context: TreeContext, options: StagingOptions, log: (line: string) => void): Promise<Staging> {
+    const spool = Spool.open(options.spoolBase, context.store.location);
+    const staging = new Staging(context, options, log, spool);
+    for (const group of spool.groups()) await staging.#recover(group);
+    return staging;
+  }
+
+  area(group: GroupName): StagingArea | undefined {
+    return this.#areas.get(groupPath(group));
+  }
+
+  /** Of the area that the inode is in. */
+  tree(ino: Ino): StagingTree | undefined {
+    for (const { tree } of this.#areas.values()) if (tree.has(ino)) return tree;
+    return undefined;
+  }
+
+  /** EXISTS if there is one. */
+  begin(group: GroupName): StagingArea {
+    if (this.area(group) !== undefined) throw new FileError('INVALID_ARGUMENT', `something is staged in ${groupPath(group)} already`);
+    return this.#open(group);
+  }
+
+  /** NOT_EMPTY unless everything in it was removed before. */
+  async end(group: GroupName): Promise<void> {
+    const area = this.#required(group);
+    if (readdirSync(area.spool.top).length > 0) throw new FileError('NOT_EMPTY', 'the staging directory is not empty');
+    await this.#drop(area);
+  }
+
+  /** BUSY while something is open to be written. When it fails, everything is as it was, and the area knows why. */
+  async commit(group: GroupName, options: CommitOptions): Promise<BackupResult> {
+    const area = this.#required(group);
+    const { tree } = area;
+    if (tree.frozen) throw new MountError('BUSY', `${groupPath(group)} is being committed`);
+    tree.frozen = true;
+    try {
+      return await this.#commit(area, options);
+    } finally {
+      tree.frozen = false;
+    }
+  }
+
+  async #commit(area: StagingArea, options: CommitOptions): Promise<BackupResult> {
+    const { tree, group } = area;
+    await lastClosed(tree);
+    if (tree.openWriters > 0) throw new MountError('BUSY', `${tree.openWriters} files of ${groupPath(group)}/${stagingName} are still open to be written; close them first`);
+    try {
+      const result = await this.#backUp(area, options);
+      area.error = undefined;
+      await this.#drop(area);
+      return result;
+    } catch (error) {
+      area.spool.record = undefined;
+      area.error = messageOf(error);
+      this.#log(`${groupPath(group)}: what is staged could not be committed: ${area.error}`);
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const { tree } of this.#areas.values()) await tree.close();
+    this.#areas.clear();
+    await this.#writer?.close();
+    this.#spool.close();
+  }
+
+  async #backUp(area: StagingArea, { time, notes, observer, signal }: CommitOptions): Promise<BackupResult> {
+    const specs = specsOf(area);
+    if (specs.length === 0) throw new FileError('INVALID_ARGUMENT', `nothing is staged in ${groupPath(area.group)}`);
+    const images = specs.filter(({ kind }) => kind === 'image').map(async ({ name }) => [name, await area.tree.images.image(name)] as const);
+    const { runBackup } = await import('../../backup/backup.js');
+    return await runBackup({
+      store: this.#context.store,
+      group: area.group,
+      time,
+      specs,
+      mode: this.options.mode,
+      encryption: this.options.encryption,
+      owner: undefined,
+      notes,
+      walk: {
+        excludes: [],
+        skipLostAndFound: false,
+        allFileSystems: true,
+        includeDevices: [],
+        skipUnreadable: false,
+        skipE2bigXattr: false,
+        entriesMax,
+        isSpool: true,
+      },
+      chunkAverageBytes: archiveChunkAverageBytes,
+      changed: new Map(),
+      prepared: new Map(await Promise.all(images)),
+      beforeFinish: async (manifest) => {
+        area.spool.record = { time, manifest: sha256(manifest) };
+        await this.#spool.sync();
+      },
+      signal,
+      observer,
+    });
+  }
+
+  /** A commit that was under way when the last daemon ended has made its snapshot or has not. */
+  async #recover(group: GroupName): Promise<void> {
+    const { record } = this.#spool.groupSpool(group);
+    if (record !== undefined && (await this.#isCommitted(group, record))) {
+      this.#spool.discard(group);
+      return;
+    }
+    const { tree, spool } = this.#open(group);
+    spool.record = undefined;
+    if (tree.images.names().length === 0) return;
+    try {
+      // Chunks of images that no index names yet are kept from garbage collection by the writer's lock.
+      await this.#imageWorks();
+    } catch (error) {
+      this.#log(`images that are staged in ${groupPath(group)} can't be used now: ${messageOf(error)}`);
+    }
+  }
+
+  async #isCommitted(group: GroupName, { time, manifest }: { readonly time: number; readonly manifest: string }): Promise<boolean> {
+    try {
+      return sha256(await this.#context.store.blob({ ...group, time }, manifestFileName)) === manifest;
+    } catch {
+      return false;
+    }
+  }
+
+  #open(group: GroupName): StagingArea {
+    const spool = this.#spool.groupSpool(group);
+    const path = `${groupPath(group)}/${stagingName}`;
+    const log = (line: string): void => this.#log(`${path}: ${line}`);
+    const { nodes } = this.#context;
+    const area: StagingArea = { group, spool, error: undefined, tree: new StagingTree({
+      spool: new SpoolTree({ directory: spool.top, allocateIno: () => nodes.allocate(), log, reservedXattrs: (ino, name) => reserved(area, ino, name) }),
+      images: new StagedImages(this.#context, path, spool.images, () => this.#imageWorks()),
+      key: this.#key(),
+      log,
+    }) };
+    this.#areas.set(groupPath(group), area);
+    return area;
+  }
+
+  #imageWorks(): Promise<ImageWorks> {
+    this.#works ??= this.#openWorks();
+    this.#works.catch(() => {
+      this.#works = undefined;
+    });
+    return this.#works;
+  }
+
+  async #openWorks(): Promise<ImageWorks> {
+    const key = this.#key();
+    const writer = await this.#context.store.openChunkWriter({ key, warn: this.#log });
+    this.#writer = writer;
+    const keyNumber = key === undefined ? -1 : this.#context.keys.findIndex(({ fingerprint }) => fingerprint.equals(key.fingerprint));
+    return { writer, rooms: new ImageRooms(writer.memory), keyNumber };
+  }
+
+  #key(): BackupEncryption['key'] {
+    const { cryptMode, key } = this.options.encryption;
+    return cryptMode === 'encrypt' ? key : undefined;
+  }
+
+  async #drop(area: StagingArea): Promise<void> {
+    this.#areas.delete(groupPath(area.group));
+    await area.tree.close();
+    this.#spool.discard(area.group);
+  }
+
+  #required(group: GroupName): StagingArea {
+    const area = this.area(group);
+    if (area === undefined) throw noStaging();
+    return area;
+  }
+}
+
+/** The kernel tells of files that were closed a little after programs have closed them. */
+async function lastClosed(tree: StagingTree): Promise<void> {
+  for (const until = performance.now() + closeWaitMs; tree.openWriters > 0 && performance.now() < until; ) await delay(closePollMs);
+}
+
+/** Of the staging directory itself: `user.pbsfs.error`, why its last commit failed. */
+function reserved({ tree, error }: StagingArea, ino: Ino, name: Buffer): Buffer | undefined {
+  return ino === tree.root && error !== undefined && name.toString('latin1') === 'user.pbsfs.error' ? Buffer.from(error) : undefined;
+}
+
+/** In the order of their names. */
+function specsOf({ spool }: StagingArea): ArchiveSpec[] {
+  return readdirSync(spool.top)
+    .sort()
+    .flatMap((name): ArchiveSpec[] => {
+      const kind = stagedKind(Buffer.from(name));
+      return kind === undefined ? [] : [{ name, kind, source: join(spool.top, name) }];
+    });
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
