@@ -39,14 +39,16 @@ export async function staging({ key, store = emptyStore(), roomsMax }: StagingOp
   const datastore = await openStore(store);
   const writer = await datastore.openChunkWriter({ key, warn: (line) => console.warn(line) });
   onTestFinished(() => writer.close());
-  const cache = new ChunkCache({ bytesMax: 64 * mebibyte, keys: key === undefined ? [] : [key.encKey], pathOf: (digest) => datastore.chunkPath(digest), workers: 2 });
+  const keys = key === undefined ? [] : [key.encKey];
+  const cache = new ChunkCache({ bytesMax: 64 * mebibyte, keys, pathOf: (digest) => datastore.chunkPath(digest), workers: 2 });
   onTestFinished(() => cache.close());
   const rooms = new ImageRooms(writer.memory, roomsMax);
   const damage = new DamageLog(() => undefined);
   const spool = scratchDirectory();
   const open = async (name = 'disk.img', more: Partial<StagedImageOptions> = {}): Promise<StagedImage> => {
     const keyNumber = key === undefined ? -1 : 0;
-    const image = await StagedImage.open({ path: `host/web/staging/${name}`, directory: join(spool, name), writer, rooms, cache, keyNumber, damage, ...more });
+    const place = { path: `host/web/staging/${name}`, directory: join(spool, name) };
+    const image = await StagedImage.open({ ...place, writer, rooms, cache, keyNumber, damage, ...more });
     onTestFinished(() => image.close().catch(() => undefined));
     return image;
   };
