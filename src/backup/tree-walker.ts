@@ -207,7 +207,7 @@ export class TreeWalker {
   }
 
   #metadata({ fd, stat, path }: NamedEntry, fileSystem: SourceFileSystem): PxarMetadata {
-    return sourceMetadata({ fd, stat, fileSystem, path }, { skipE2bigXattr: this.#options.skipE2bigXattr, warn: this.#tally.warn });
+    return sourceMetadata({ fd, stat, fileSystem, path }, { skipE2bigXattr: this.#options.skipE2bigXattr, isSpool: this.#options.isSpool === true, warn: this.#tally.warn });
   }
 
   #fileSystemOf(fd: number, dev: string): SourceFileSystem {
