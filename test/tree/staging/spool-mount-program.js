@@ -6,6 +6,8 @@
  * @property {string} directory
  * @property {boolean} [ordinary] Of an ordinary user.
  */
+import { Buffer } from 'node:buffer';
+import { readdirSync } from 'node:fs';
 import process from 'node:process';
 import { URL } from 'node:url';
 
@@ -27,7 +29,9 @@ try {
   const spool = new SpoolTree({ directory, allocateIno: () => (last += 1), log });
   const counts = () => {
     const { openFiles, openWriters, knownInodes } = spool;
-    return { openFiles, openWriters, knownInodes, memoryBytes: process.memoryUsage().rss };
+    void globalThis.gc?.();
+    const { rss, heapUsed, external } = process.memoryUsage();
+    return { openFiles, openWriters, knownInodes, memoryBytes: rss, usedBytes: heapUsed + external };
   };
   const flags = ordinary ? [] : ['dev', 'suid'];
   const mounted = await kernelDriver.mount(spool, { mountPoint, source: 'spool:test', allowOther: !ordinary, defaultPermissions: true, flags, log });
@@ -38,8 +42,13 @@ try {
   process.on('disconnect', () => process.exit());
   process.on('message', (/** @type {{ command: string, name?: string, value?: string }} */ { command, name = '', value }) => {
     if (command === 'statistics') tell({ event: 'statistics', list: mounted.statistics(), ...counts() });
-    if (command === 'set fact') spool.setFact(spool.root, name, value === undefined ? undefined : globalThis.Buffer.from(value));
+    if (command === 'set fact') spool.setFact(spool.root, name, value === undefined ? undefined : Buffer.from(value));
     if (command === 'get fact') tell({ event: 'fact', line: String(spool.fact(spool.root, name)) });
+    if (command === 'forget') {
+      // What nobody uses the kernel then forgets, and all that is below it.
+      for (const entryName of readdirSync(directory, { encoding: 'buffer' })) mounted.invalidateEntry(spool.root, Buffer.from(entryName));
+      tell({ event: 'done' });
+    }
     if (command === 'sync') void spool.syncAll().then(() => tell({ event: 'synced' }));
   });
   tell({ event: 'mounted' });

@@ -12,7 +12,9 @@ const program = fileURLToPath(new URL('./spool-mount-program.js', import.meta.ur
 export interface SpoolMessage extends ProgramMessage {
   readonly openWriters?: number;
   readonly knownInodes?: number;
+  /** Of the process, and what is in use of it. */
   readonly memoryBytes?: number;
+  readonly usedBytes?: number;
 }
 
 export interface MountedSpool {
@@ -33,7 +35,7 @@ export async function mountSpool(directory = spoolDirectory(), { uid }: { uid?: 
   const mountPoint = makeMountPoint(uid);
   const options = JSON.stringify({ mountPoint, directory, ordinary: uid !== undefined });
   const user = uid === undefined ? {} : { uid, gid: uid };
-  const mounted = new MountedEverything(mountPoint, fork(program, [options], { cwd: '/', ...user }));
+  const mounted = new MountedEverything(mountPoint, fork(program, [options], { cwd: '/', execArgv: ['--expose-gc'], ...user }));
   const { event, error } = await mounted.message('mounted', 'failed');
   if (event === 'mounted') return { mounted, mountPoint, directory };
   await mounted.clear();
@@ -56,7 +58,13 @@ export async function endSpool({ mounted }: MountedSpool): Promise<void> {
   }
 }
 
-export async function statistics({ mounted }: MountedSpool): Promise<Required<Pick<SpoolMessage, 'knownInodes' | 'memoryBytes' | 'openFiles'>>> {
-  const { knownInodes = -1, memoryBytes = -1, openFiles = -1 } = (await mounted.ask('statistics', {}, 'statistics')) as SpoolMessage;
-  return { knownInodes, memoryBytes, openFiles };
+export async function statistics({ mounted }: MountedSpool): Promise<Required<Omit<SpoolMessage, keyof ProgramMessage>> & { openFiles: number }> {
+  const message = (await mounted.ask('statistics', {}, 'statistics')) as SpoolMessage;
+  const { knownInodes = -1, memoryBytes = -1, usedBytes = -1, openFiles = -1, openWriters = -1 } = message;
+  return { knownInodes, memoryBytes, usedBytes, openFiles, openWriters };
+}
+
+/** The kernel forgets what it knows of this mount and nobody uses. */
+export async function forgetAll({ mounted }: MountedSpool): Promise<void> {
+  await mounted.ask('forget', {}, 'done');
 }

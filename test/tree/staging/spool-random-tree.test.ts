@@ -16,7 +16,6 @@ import {
   readdirSync,
   readlinkSync,
   rmSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -25,7 +24,7 @@ import { canMount, nobody } from '../../support/mounted-everything.js';
 import { Random, seed } from '../../support/random.js';
 import { scratchDirectory } from '../../support/scratch.js';
 import { loadSystemCalls, timesOf } from '../../support/system-calls.js';
-import { type MountedSpool, endSpool, mountSpool, statistics } from './spool-mount.js';
+import { type MountedSpool, endSpool, forgetAll, mountSpool, statistics } from './spool-mount.js';
 import { treeDigest, treeListing } from './tree-digest.js';
 
 const operations = 30_000;
@@ -230,7 +229,7 @@ describe.skipIf(!canMount)(`seed ${seed}`, () => {
       change();
       // The kernel forgets what it does not use, and looks it up again.
       if (Math.floor(done / 7000) > Math.floor(before / 7000)) {
-        writeFileSync('/proc/sys/vm/drop_caches', '2');
+        await forgetAll(spool);
         compare();
       }
     }
