@@ -9,6 +9,7 @@ import { MountError, StoreError, codeOf } from '../../errors.js';
 import { groupPath, parseSnapshotPath, type GroupName } from '../../format/snapshot-name.js';
 import { tryLock } from '../../os/file-locks.js';
 import { syncFileSystemAside } from '../../os/file-sync.js';
+import { removeTree } from './spool-removal.js';
 
 const groupsName = 'groups';
 const removedPrefix = '.removed-';
@@ -58,7 +59,7 @@ export class Spool {
   /** What was staged is gone at once, its space a little later. */
   discard(group: GroupName): void {
     const name = `${removedPrefix}${spoolName(group)}`;
-    rmSync(join(this.#groups, name), { recursive: true, force: true });
+    removeTree(join(this.#groups, name));
     renameSync(join(this.#groups, spoolName(group)), join(this.#groups, name));
     this.#remove(name);
   }
@@ -76,7 +77,7 @@ export class Spool {
   }
 
   #remove(name: string): void {
-    rmSync(join(this.#groups, name), { recursive: true, force: true });
+    removeTree(join(this.#groups, name));
   }
 }
 
