@@ -2,7 +2,7 @@
 import type { ArchiveSpec } from './archive-spec.js';
 import type { ReferenceTree } from './archive-options.js';
 import type { ArchiveMode, ArchiveResult } from './backup-request.js';
-import type { BackupContext } from './backup.js';
+import type { BackupContext } from './snapshot-writer.js';
 import { splitNames, type ReferenceArchive } from './previous-snapshot.js';
 import { StreamWriter, type WrittenStream } from './stream-writer.js';
 import { archiveTree } from './tree-archiver.js';

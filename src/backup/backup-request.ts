@@ -1,5 +1,6 @@
 /** What a backup is asked to do, what it tells while it works, and what it has done. */
 import type { EncryptionKey } from '../crypto/encryption-key.js';
+import { StoreError } from '../errors.js';
 import type { CryptMode } from '../format/manifest.js';
 import type { GroupName, SnapshotName } from '../format/snapshot-name.js';
 import type { Datastore } from '../store/datastore.js';
@@ -108,4 +109,8 @@ export interface BackupResult {
   readonly archives: readonly ArchiveResult[];
   readonly warnings: number;
   readonly durationMs: number;
+}
+
+export function interrupted(): StoreError {
+  return new StoreError('INTERRUPTED', 'the backup was interrupted; nothing of the snapshot is left, its chunks serve the next one');
 }

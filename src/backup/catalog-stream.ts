@@ -5,7 +5,7 @@ import { CatalogWriter } from '../format/catalog-writer.js';
 import type { BackupSession } from '../store/backup-session.js';
 import type { MaybePromise } from '../vfs/file-system.js';
 import type { ArchiveCatalog } from './archive-options.js';
-import type { BackupContext } from './backup.js';
+import type { BackupContext } from './snapshot-writer.js';
 import { StreamSink } from './stream-sink.js';
 import { StreamWriter } from './stream-writer.js';
 

@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { messageOf } from '../errors.js';
 import type { ArchiveSpec } from './archive-spec.js';
 import type { ArchiveResult, PreparedImage } from './backup-request.js';
-import type { BackupContext } from './backup.js';
+import type { BackupContext } from './snapshot-writer.js';
 import { changedBytes, type ChangedBlocks } from './changed-list.js';
 import { dirtyBitmapStatus, type PreviousImage } from './dirty-bitmap.js';
 import { dirtyBitmapLine, imageSummary } from './image-report.js';

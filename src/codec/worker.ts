@@ -2,16 +2,20 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { codeOf, messageOf } from '../errors.js';
 import { lowerThreadPriority } from '../os/priority.js';
-import { decodeProgram } from './decode-program.js';
-import { storeProgram } from './store-program.js';
-import type { NumberedJob, JobResult, WorkerAnswer, WorkerRequest, WorkerSetup } from './worker-messages.js';
+import type { Job, NumberedJob, JobResult, OutcomeOf, WorkerAnswer, WorkerRequest, WorkerSetup } from './worker-messages.js';
 
 /** The main thread gets the core at once when a request or a result comes (docs/performance.md). */
 const workerNice = 10;
 
 lowerThreadPriority(workerNice);
 const setup = workerData as WorkerSetup;
-const perform = setup.kind === 'decode' ? await decodeProgram(setup) : await storeProgram(setup);
+const perform = await programOf(setup);
+
+/** Only what the thread is for is loaded: starting takes each thread some ten milliseconds. */
+async function programOf(work: WorkerSetup): Promise<(job: Job) => OutcomeOf<Job>> {
+  if (work.kind === 'store') return await (await import('./store-program.js')).storeProgram(work);
+  return await (await import('./decode-program.js')).decodeProgram(work);
+}
 
 function run({ number, job }: NumberedJob): JobResult {
   try {

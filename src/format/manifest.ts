@@ -2,12 +2,11 @@
  * Format: datastore, section 5. The manifest of a snapshot: what `index.json.blob` decodes to. Members that are not
  * known here are kept and written back; those outside of `unprotected` are part of what is signed.
  */
-import { z } from 'zod';
 import { FormatError } from '../errors.js';
 import { archiveKind } from './archive-name.js';
 import { formatFingerprint, parseFingerprint } from './fingerprint.js';
 import { parseJson, writeJson, type JsonObject, type JsonValue } from './json.js';
-import { checkSchema } from './schema.js';
+import { count, integer, listOf, members, oneOf, optional, text, textLike } from './json-shape.js';
 import { backupTypes, isBackupId, type BackupType } from './snapshot-name.js';
 
 export type CryptMode = 'none' | 'encrypt' | 'sign-only';
@@ -61,48 +60,32 @@ export interface Manifest {
 /** What an upload may have at most. */
 const manifestBytesMax = 16 * 1024 * 1024;
 
-const sizeSchema = z.number().int().nonnegative();
-const fileSchema = z.looseObject({
-  filename: z.string().refine((name) => archiveKind(name) !== undefined, 'not the name of an index or blob'),
-  'crypt-mode': z.enum(['none', 'encrypt', 'sign-only']).default('none'),
-  size: sizeSchema,
-  csum: z.string().regex(/^[a-f0-9]{64}$/, 'not 64 hex digits'),
-});
-const manifestSchema = z.looseObject({
-  'backup-type': z.enum(backupTypes),
-  'backup-id': z.string().refine(isBackupId, 'not a backup id'),
-  'backup-time': z.number().int(),
-  files: z.array(fileSchema),
-  signature: z.string().nullish(),
-  unprotected: z.looseObject({ 'key-fingerprint': z.string().nullish() }).nullish(),
-});
-const verifyStateSchema = z.strictObject({ state: z.enum(['ok', 'failed']), upid: z.string() });
-const chunkUploadStatsSchema = z.strictObject({
-  compressed_size: sizeSchema,
-  count: sizeSchema,
-  duplicates: sizeSchema,
-  size: sizeSchema,
-});
+const cryptModeShape = oneOf('none', 'encrypt', 'sign-only');
+const fileNameShape = textLike((name) => archiveKind(name) !== undefined, 'the name of an index or blob');
+const csumShape = textLike((csum) => /^[a-f0-9]{64}$/.test(csum), '64 hex digits');
+const backupTypeShape = oneOf(...backupTypes);
+const backupIdShape = textLike(isBackupId, 'a backup id');
+const verifyStateShape = oneOf('ok', 'failed');
 
 /** Throws BAD_STRUCTURE or LIMIT_EXCEEDED. Nothing but the form is checked. */
 export function parseManifest(json: Uint8Array | string): Manifest {
-  const document = checkSchema(manifestSchema, parseJson(json, 'the manifest', manifestBytesMax), 'the manifest');
-  const { 'backup-type': backupType, 'backup-id': backupId, 'backup-time': backupTime, ...rest } = document;
-  const { files, signature, unprotected, ...others } = rest;
+  const document = members(parseJson(json, 'the manifest', manifestBytesMax), 'the manifest');
+  const { 'backup-type': backupType, 'backup-id': backupId, 'backup-time': backupTime, files, signature, unprotected, ...others } = document;
+  const manifest: Manifest = {
+    backupType: backupTypeShape(backupType, 'backup-type of the manifest'),
+    backupId: backupIdShape(backupId, 'backup-id of the manifest'),
+    backupTime: integer(backupTime, 'backup-time of the manifest'),
+    files: listOf(fileOf)(files, 'files of the manifest'),
+    signature: optional(text)(signature, 'signature of the manifest'),
+    unprotected: unprotectedOf(optional(members)(unprotected, 'unprotected of the manifest') ?? {}),
+    ...othersOf(others),
+  };
   const names = new Set<string>();
-  for (const { filename } of files) {
+  for (const { filename } of manifest.files) {
     if (names.has(filename)) throw new FormatError('BAD_STRUCTURE', `the manifest lists '${filename}' twice`);
     names.add(filename);
   }
-  return {
-    backupType,
-    backupId,
-    backupTime,
-    files: files.map(fileOf),
-    signature: signature ?? undefined,
-    unprotected: unprotectedOf(unprotected ?? {}),
-    ...othersOf(others),
-  };
+  return manifest;
 }
 
 /** The text that is stored: indented, keys in order, `null` for a missing signature. */
@@ -151,33 +134,64 @@ function refuseNull(value: JsonValue): void {
   if (typeof value === 'object') Object.values(value).forEach(refuseNull);
 }
 
-function fileOf(file: z.infer<typeof fileSchema>): ManifestFile {
-  const { filename, 'crypt-mode': cryptMode, size, csum, ...others } = file;
-  return { filename, cryptMode, size, csum, ...othersOf(others) };
+function fileOf(value: unknown, path: string): ManifestFile {
+  const { filename, 'crypt-mode': cryptMode = 'none', size, csum, ...others } = members(value, path);
+  return {
+    filename: fileNameShape(filename, `${path}.filename`),
+    cryptMode: cryptModeShape(cryptMode, `${path}.crypt-mode`),
+    size: count(size, `${path}.size`),
+    csum: csumShape(csum, `${path}.csum`),
+    ...othersOf(others),
+  };
 }
 
-function unprotectedOf(document: Record<string, unknown>): UnprotectedManifest {
+function unprotectedOf(document: JsonObject): UnprotectedManifest {
   const { 'key-fingerprint': fingerprint, notes, verify_state: state, chunk_upload_stats: stats, ...others } = document;
-  const verifyState = verifyStateSchema.safeParse(state);
-  const chunkUploadStats = chunkUploadStatsSchema.safeParse(stats);
+  const keyFingerprint = optional(text)(fingerprint, 'key-fingerprint of the manifest');
+  const verifyState = understood(state, verifyStateOf);
+  const chunkUploadStats = understood(stats, statsOf);
   const strange = {
     ...(fingerprint === null && { 'key-fingerprint': fingerprint }),
     ...(notes !== undefined && typeof notes !== 'string' && { notes }),
-    ...(state !== undefined && !verifyState.success && { verify_state: state }),
-    ...(stats !== undefined && !chunkUploadStats.success && { chunk_upload_stats: stats }),
+    ...(state !== undefined && verifyState === undefined && { verify_state: state }),
+    ...(stats !== undefined && chunkUploadStats === undefined && { chunk_upload_stats: stats }),
   };
   return {
-    ...(typeof fingerprint === 'string' && { keyFingerprint: parseFingerprint(fingerprint) }),
+    ...(keyFingerprint !== undefined && { keyFingerprint: parseFingerprint(keyFingerprint) }),
     ...(typeof notes === 'string' && { notes }),
-    ...(verifyState.success && { verifyState: verifyState.data }),
-    ...(chunkUploadStats.success && { chunkUploadStats: statsOf(chunkUploadStats.data) }),
+    ...(verifyState !== undefined && { verifyState }),
+    ...(chunkUploadStats !== undefined && { chunkUploadStats }),
     ...othersOf({ ...others, ...strange }),
   };
 }
 
-function statsOf(stats: z.infer<typeof chunkUploadStatsSchema>): ChunkUploadStats {
-  const { compressed_size: compressedSize, ...rest } = stats;
-  return { compressedSize, ...rest };
+/** Undefined if it is in another form. */
+function understood<T>(value: JsonValue | undefined, parse: (value: JsonObject) => T): T | undefined {
+  try {
+    return parse(members(value, ''));
+  } catch (error) {
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
+}
+
+function verifyStateOf({ state, upid, ...others }: JsonObject): VerifyState {
+  refuseMore(others);
+  return { state: verifyStateShape(state, 'state'), upid: text(upid, 'upid') };
+}
+
+function statsOf({ compressed_size: compressedSize, count: chunks, duplicates, size, ...others }: JsonObject): ChunkUploadStats {
+  refuseMore(others);
+  return {
+    compressedSize: count(compressedSize, 'compressed_size'),
+    count: count(chunks, 'count'),
+    duplicates: count(duplicates, 'duplicates'),
+    size: count(size, 'size'),
+  };
+}
+
+function refuseMore(others: JsonObject): void {
+  if (Object.keys(others).length > 0) throw new FormatError('BAD_STRUCTURE', 'a member is not known');
 }
 
 function encodeStats(stats: ChunkUploadStats): JsonObject {
@@ -185,7 +199,6 @@ function encodeStats(stats: ChunkUploadStats): JsonObject {
   return { compressed_size: compressedSize, ...rest };
 }
 
-/** Members of parsed JSON, which are JSON values. */
-function othersOf(members: Record<string, unknown>): { others?: JsonObject } {
-  return Object.keys(members).length === 0 ? {} : { others: members as JsonObject };
+function othersOf(others: JsonObject): { others?: JsonObject } {
+  return Object.keys(others).length === 0 ? {} : { others };
 }

@@ -2,11 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { BackupEncryption } from '../backup/backup-request.js';
 import type { EncryptionKey } from '../crypto/encryption-key.js';
-import { wrapKey } from '../crypto/key-wrap.js';
-import { encryptWithMasterKey } from '../crypto/master-key.js';
 import { CryptoError, StoreError, UsageError, codeOf, messageOf } from '../errors.js';
-import { encodeKeyFile } from '../format/key-file.js';
-import { localTime } from '../format/local-time.js';
 import type { CryptMode } from '../format/manifest.js';
 import type { FoundKeyFile } from './keys.js';
 
@@ -32,8 +28,19 @@ export async function encryptionOf(
     return { cryptMode, key: undefined, encryptedKey: undefined };
   }
   if (masterKeyPath === undefined) return { cryptMode, key, encryptedKey: undefined };
-  const plain = encodeKeyFile(wrapKey(key, { kdf: { type: 'none' }, created: found.file.created, modified: localTime(new Date()) }));
-  return { cryptMode, key, encryptedKey: encryptWithMasterKey(await readPem(masterKeyPath), plain) };
+  return { cryptMode, key, encryptedKey: await encryptedFor(await readPem(masterKeyPath), key, found.file.created) };
+}
+
+/** The key for whoever has the master key. */
+async function encryptedFor(masterPem: Buffer, key: EncryptionKey, created: string): Promise<Buffer> {
+  // Few backups need this, and every one starts.
+  const [{ encryptWithMasterKey }, { wrapKey }, { encodeKeyFile }, { localTime }] = await Promise.all([
+    import('../crypto/master-key.js'),
+    import('../crypto/key-wrap.js'),
+    import('../format/key-file.js'),
+    import('../format/local-time.js'),
+  ]);
+  return encryptWithMasterKey(masterPem, encodeKeyFile(wrapKey(key, { kdf: { type: 'none' }, created, modified: localTime(new Date()) })));
 }
 
 export function cryptModeOf(text: string | undefined, hasKey: boolean): CryptMode {

@@ -103,7 +103,6 @@ async function requestOf(
   report: ProgressReport,
   signal: AbortSignal,
 ): Promise<BackupRequest> {
-  const { readChangedBlocks } = await import('../../backup/changed-blocks.js');
   const images = specs.filter(({ kind }) => kind === 'image').map(({ name }) => name);
   return {
     store,
@@ -124,10 +123,16 @@ async function requestOf(
       entriesMax: positiveInteger(values['entries-max'], '--entries-max') ?? entriesMaxDefault,
     },
     chunkAverageBytes: chunkAverageOf(values['chunk-size']),
-    changed: await readChangedBlocks({ images, changed: values.changed ?? [], since: values['changed-since'] ?? [] }),
+    changed: await changedOf(images, values),
     signal,
     observer: observerOf(report),
   };
+}
+
+async function changedOf(images: readonly string[], { changed = [], 'changed-since': since = [] }: OptionValues<typeof options>): Promise<BackupRequest['changed']> {
+  if (changed.length === 0 && since.length === 0) return new Map();
+  const { readChangedBlocks } = await import('../../backup/changed-blocks.js');
+  return await readChangedBlocks({ images, changed, since });
 }
 
 function observerOf(report: ProgressReport): BackupObserver {
