@@ -26,8 +26,8 @@ function storedChunks({ store }: Staging): string[] {
 }
 
 /** Each in a chunk of its own. */
-async function scatter(image: StagedImage, count: number, label = 's', bytes = 4096): Promise<void> {
-  for (let chunk = 0; chunk < count; chunk++) await image.write(chunk * chunkBytes + 8192, noise(`${label}${chunk}`, bytes));
+async function scatter(image: StagedImage, count: number, label: string, bytes: number, first = 0): Promise<void> {
+  for (let chunk = first; chunk < first + count; chunk++) await image.write(chunk * chunkBytes + 8192, noise(`${label}${chunk}`, bytes));
 }
 
 describe('the spool', () => {
@@ -370,6 +370,48 @@ describe('after a power cut', () => {
     expect(lostChunks.length).toBeGreaterThan(0);
     const after = await cut(place, lostChunks);
     expect((await readAll(after)).equals(old)).toBe(true);
+  });
+
+  test.each([
+    { title: 'a flush', spooledChunksMax: 8, act: (image: StagedImage) => image.flush() },
+    { title: 'a spool that is full', spooledChunksMax: 2, act: (image: StagedImage) => scatter(image, 24, 'other', 100, 6) },
+  ])('what was synced is not given up by $title before what takes its place is durable', async ({ spooledChunksMax, act }) => {
+    const place = await staging({ roomsMax: 4 });
+    const cuts: { state: string; chunks: readonly string[] }[] = [];
+    // What is on disk at the moment when the datastore is to be made durable: all that was not before may go.
+    const watched = new Proxy(place.writer, {
+      get: (writer, name) => {
+        const value: unknown = Reflect.get(writer, name, writer);
+        if (typeof value !== 'function') return value;
+        return (...args: unknown[]): unknown => {
+          if (name === 'sync') {
+            const state = `cut${cuts.length}.img`;
+            cpSync(join(place.spool, 'disk.img'), join(place.spool, state), { recursive: true });
+            cuts.push({ state, chunks: storedChunks(place) });
+          }
+          return (value as (...given: unknown[]) => unknown).apply(writer, args);
+        };
+      },
+    });
+    const image = await place.open('disk.img', { spooledChunksMax, writer: watched });
+    const old = noise('first', 3 * chunkBytes + mebibyte);
+    for (let at = 0; at < old.length; at += mebibyte) await image.write(at, old.subarray(at, at + mebibyte));
+    await image.sync();
+    const safe = storedChunks(place);
+    cuts.length = 0;
+    for (let at = 0; at < old.length; at += mebibyte) await image.write(at, noise(`second ${at}`, mebibyte));
+    await act(image);
+    expect(cuts.length).toBeGreaterThan(0);
+    const [first] = cuts;
+    const newer = storedChunks(place).filter((name) => !safe.includes(name));
+    expect(newer.length).toBeGreaterThan(0);
+    await image.close();
+    for (const name of newer) rmSync(join(place.store, '.chunks', name));
+    const after = await place.open(first?.state);
+    for (let at = 0; at < old.length; at += mebibyte) {
+      const piece = await readRange(after, at, mebibyte);
+      expect([old.subarray(at, at + mebibyte), noise(`second ${at}`, mebibyte)].some((each) => each.equals(piece)), `at ${at}`).toBe(true);
+    }
   });
 
   test('a record that was half written is lost, the others are not', async () => {
