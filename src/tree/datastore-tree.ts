@@ -126,7 +126,10 @@ class Tree implements DatastoreTree {
     return this.#with(ino, () => noFlags, (archive) => archive.inodeFlags(ino));
   }
 
-  statfs(): MaybePromise<FileSystemStatistics> {
+  /** Of the spool for what lies there, else of the datastore. */
+  statfs(ino: Ino = this.root): MaybePromise<FileSystemStatistics> {
+    const spooled = this.#staged(ino)?.statfs(ino);
+    if (spooled !== undefined) return spooled;
     const blockSize = 4096;
     return this.#context.store.space().then(({ bytes, bytesFree }) => ({
       blockSize,

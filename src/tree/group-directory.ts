@@ -31,7 +31,7 @@ export class GroupDirectory extends TreeNode {
     this.#context = context;
     this.#group = group;
     this.#listing = new Fresh(() => this.#read());
-    this.#control = context.staging && new CommitControl(context.staging, group);
+    this.#control = context.staging && new CommitControl(context.staging, group, () => this.#listing.expire());
   }
 
   /** The time of the newest snapshot, so that `ls -t` tells which group was backed up last. */
@@ -94,7 +94,6 @@ export class GroupDirectory extends TreeNode {
   override setXattr(name: string, value: Buffer): void {
     if (this.#control === undefined || name !== controlName) throw readOnly();
     this.#control.request(value);
-    this.#listing.expire();
   }
 
   async #staged(): Promise<Entry | undefined> {

@@ -104,7 +104,8 @@ export interface FileSystem {
   /** The value, or undefined if there is no such attribute. */
   getxattr(ino: Ino, name: Buffer): MaybePromise<Buffer | undefined>;
   inodeFlags(ino: Ino): MaybePromise<InodeFlags>;
-  statfs(): MaybePromise<FileSystemStatistics>;
+  /** Of where the inode lies; of the root unless said. */
+  statfs(ino?: Ino): MaybePromise<FileSystemStatistics>;
 }
 
 export const S_IFMT = 0o170000;

@@ -39,7 +39,7 @@ export const readlink: Operation = {
 export const statfs: Operation = {
   payloadBytesMin: 0,
   run(session, request) {
-    session.answer(request, session.fileSystem.statfs(), (statistics) => {
+    session.answer(request, session.fileSystem.statfs(session.inoOf(request.node)), (statistics) => {
       writeStatfs(session.reply.payload, session.reply.payloadView, statistics);
       return statfsBytes;
     });

@@ -40,12 +40,15 @@ const idle: ControlState = { state: 'idle', linesBefore: 0, lines: [], archives:
 export class CommitControl {
   readonly #staging: Staging;
   readonly #group: GroupName;
+  readonly #ended: () => void;
   #state: ControlState = idle;
   #controller: AbortController | undefined;
 
-  constructor(staging: Staging, group: GroupName) {
+  /** `ended` is called when there may be a new snapshot. */
+  constructor(staging: Staging, group: GroupName, ended: () => void) {
     this.#staging = staging;
     this.#group = group;
+    this.#ended = ended;
   }
 
   state(): Buffer {
@@ -70,6 +73,7 @@ export class CommitControl {
       .commit(this.#group, { time, notes, observer, signal: controller.signal })
       .then(
         ({ snapshot, warnings }) => {
+          this.#ended();
           this.#state = { ...this.#state, state: 'done', snapshot: snapshotPath(snapshot), warnings };
         },
         (error: unknown) => {

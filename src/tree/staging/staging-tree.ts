@@ -13,6 +13,7 @@ import {
   type Directory,
   type DirectoryEntry,
   type Entry,
+  type FileSystemStatistics,
   type Ino,
   type MaybePromise,
   type OpenFile,
@@ -103,6 +104,11 @@ export class StagingTree {
   open(ino: Ino): MaybePromise<OpenFile> {
     const name = this.#imageOf.get(ino);
     return name === undefined ? this.spool.open(ino) : this.images.image(name).then((image) => image.openToRead());
+  }
+
+  /** Of the spool; undefined for images, whose chunks go into the datastore. */
+  statfs(ino: Ino): FileSystemStatistics | undefined {
+    return this.#imageOf.has(ino) ? undefined : this.spool.statfs();
   }
 
   async close(): Promise<void> {

@@ -42,6 +42,7 @@ export interface StagingArea {
   readonly spool: GroupSpool;
   /** Why the last commit failed. */
   error: string | undefined;
+  isCommitted: boolean;
 }
 
 const closeWaitMs = 2000;
@@ -55,6 +56,8 @@ export class Staging {
   readonly #log: (line: string) => void;
   readonly #spool: Spool;
   readonly #areas = new Map<string, StagingArea>();
+  readonly #commits = new Set<Promise<unknown>>();
+  readonly #closing = new AbortController();
   #works: Promise<ImageWorks> | undefined;
   #writer: ChunkWriter | undefined;
 
@@ -99,13 +102,16 @@ export class Staging {
   /** BUSY while something is open to be written. When it fails, everything is as it was, and the area knows why. */
   async commit(group: GroupName, options: CommitOptions): Promise<BackupResult> {
     const area = this.#required(group);
-    const { tree } = area;
-    if (tree.frozen) throw new MountError('BUSY', `${groupPath(group)} is being committed`);
-    tree.frozen = true;
+    if (area.isCommitted) throw new MountError('BUSY', `${groupPath(group)} is being committed`);
+    area.isCommitted = true;
+    const commit = this.#commit(area, options);
+    this.#commits.add(commit);
     try {
-      return await this.#commit(area, options);
+      return await commit;
     } finally {
-      tree.frozen = false;
+      this.#commits.delete(commit);
+      area.isCommitted = false;
+      area.tree.frozen = false;
     }
   }
 
@@ -113,6 +119,8 @@ export class Staging {
     const { tree, group } = area;
     await lastClosed(tree);
     if (tree.openWriters > 0) throw new MountError('BUSY', `${tree.openWriters} files of ${groupPath(group)}/${stagingName} are still open to be written; close them first`);
+    // Not sooner: who still writes while others wait for that is not hindered.
+    tree.frozen = true;
     try {
       const result = await this.#backUp(area, options);
       area.error = undefined;
@@ -126,7 +134,10 @@ export class Staging {
     }
   }
 
+  /** A commit that is under way is given up: what it was to make stays staged. */
   async close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.allSettled(this.#commits);
     for (const { tree } of this.#areas.values()) await tree.close();
     this.#areas.clear();
     await this.#writer?.close();
@@ -164,7 +175,7 @@ export class Staging {
         area.spool.record = { time, manifest: sha256(manifest) };
         await this.#spool.sync();
       },
-      signal,
+      signal: AbortSignal.any([signal, this.#closing.signal]),
       observer,
     });
   }
@@ -200,7 +211,7 @@ export class Staging {
     const path = `${groupPath(group)}/${stagingName}`;
     const log = (line: string): void => this.#log(`${path}: ${line}`);
     const { nodes } = this.#context;
-    const area: StagingArea = { group, spool, error: undefined, tree: new StagingTree({
+    const area: StagingArea = { group, spool, error: undefined, isCommitted: false, tree: new StagingTree({
       spool: new SpoolTree({ directory: spool.top, allocateIno: () => nodes.allocate(), log, reservedXattrs: (ino, name) => reserved(area, ino, name) }),
       images: new StagedImages(this.#context, path, spool.images, () => this.#imageWorks()),
       key: this.#key(),
