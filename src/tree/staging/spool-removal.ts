@@ -1,6 +1,5 @@
 /** Removing what was staged, whatever it was: files that may not be changed have to be freed first. */
 import { closeSync, constants, openSync, readdirSync, rmSync } from 'node:fs';
-import { codeOf } from '../../errors.js';
 import { getInodeFlags, setInodeFlags } from '../../os/inode-flags.js';
 
 const immutable = 0x10;
@@ -9,8 +8,8 @@ const appendOnly = 0x20;
 export function removeTree(path: string): void {
   try {
     rmSync(path, { recursive: true, force: true });
-  } catch (error) {
-    if (codeOf(error) !== 'EPERM') throw error;
+  } catch {
+    // Node names another reason than the one that kept it.
     freeTree(Buffer.from(path));
     rmSync(path, { recursive: true, force: true });
   }

@@ -21,6 +21,9 @@ export class StagedImages {
   readonly #directory: string;
   readonly #works: () => Promise<ImageWorks>;
   readonly #open = new Map<string, Promise<StagedImage>>();
+  /** How often each is open, and those of them whose name is gone. */
+  readonly #users = new Map<StagedImage, number>();
+  readonly #removed = new Set<StagedImage>();
 
   constructor(context: ArchiveContext, path: string, directory: string, works: () => Promise<ImageWorks>) {
     this.#context = context;
@@ -47,15 +50,30 @@ export class StagedImages {
     return opening;
   }
 
+  /** Somebody has it open from now on. */
+  hold(image: StagedImage): void {
+    this.#users.set(image, (this.#users.get(image) ?? 0) + 1);
+  }
+
+  letGo(image: StagedImage): void {
+    const users = (this.#users.get(image) ?? 1) - 1;
+    if (users > 0) this.#users.set(image, users);
+    else this.#users.delete(image);
+    if (users === 0 && this.#removed.delete(image)) closeQuietly(image);
+  }
+
   /** Who has it open goes on with it. */
   remove(name: string): void {
     const opening = this.#open.get(name);
     this.#open.delete(name);
     rmSync(join(this.#directory, name), { recursive: true, force: true });
-    void opening?.then(
-      (image) => image.close(),
+    opening?.then(
+      (image) => {
+        if (this.#users.has(image)) this.#removed.add(image);
+        else closeQuietly(image);
+      },
       () => undefined,
-    ).catch(() => undefined);
+    );
   }
 
   /** Takes the place of another one. */
@@ -74,8 +92,9 @@ export class StagedImages {
   }
 
   async close(): Promise<void> {
-    const images = await this.opened();
+    const images = [...(await this.opened()), ...this.#removed];
     this.#open.clear();
+    this.#removed.clear();
     await Promise.allSettled(images.map((image) => image.close()));
   }
 
@@ -84,4 +103,9 @@ export class StagedImages {
     const { cache, damage } = this.#context;
     return await StagedImage.open({ path: `${this.#path}/${name}`, directory: join(this.#directory, name), writer, rooms, cache, keyNumber, damage });
   }
+}
+
+/** What it could not flush is of no use to anybody. */
+function closeQuietly(image: StagedImage): void {
+  image.close().catch(() => undefined);
 }

@@ -103,12 +103,23 @@ export class StagingTree {
 
   open(ino: Ino): MaybePromise<OpenFile> {
     const name = this.#imageOf.get(ino);
-    return name === undefined ? this.spool.open(ino) : this.images.image(name).then((image) => image.openToRead());
+    return name === undefined ? this.spool.open(ino) : this.images.image(name).then((image) => this.#openToRead(image));
   }
 
   /** Of the spool; undefined for images, whose chunks go into the datastore. */
   statfs(ino: Ino): FileSystemStatistics | undefined {
     return this.#imageOf.has(ino) ? undefined : this.spool.statfs();
+  }
+
+  #openToRead(image: StagedImage): OpenFile {
+    const file = image.openToRead();
+    let open = true;
+    this.images.hold(image);
+    const close = (): void => {
+      if (open) this.images.letGo(image);
+      open = false;
+    };
+    return { ...file, close };
   }
 
   async close(): Promise<void> {
@@ -221,12 +232,16 @@ export class StagingTree {
     const image = await this.images.image(name);
     if (truncate) await image.truncate(0);
     this.#imageWriters++;
+    this.images.hold(image);
     return new StagedImageWriter(image, {
       key: this.#key,
       check: () => this.#refuseIfFrozen(),
       // The time is that of the file in the spool.
       changed: () => (this.has(ino) ? this.spool.writing.setAttributes(ino, { mtime: 'now', killPrivileges: false }) : undefined),
-      closed: () => this.#imageWriters--,
+      closed: () => {
+        this.#imageWriters--;
+        this.images.letGo(image);
+      },
     });
   }
 

@@ -246,6 +246,16 @@ export class Staging {
     this.#areas.delete(groupPath(area.group));
     await area.tree.close();
     this.#spool.discard(area.group);
+    await this.#endIdleWorks();
+  }
+
+  /** Where no image is staged nobody needs to keep garbage collection out. */
+  async #endIdleWorks(): Promise<void> {
+    if ([...this.#areas.values()].some(({ tree }) => tree.images.names().length > 0)) return;
+    const writer = this.#writer;
+    this.#works = undefined;
+    this.#writer = undefined;
+    await writer?.close();
   }
 
   #required(group: GroupName): StagingArea {
