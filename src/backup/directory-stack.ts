@@ -4,6 +4,7 @@
  */
 import { closeSync } from 'node:fs';
 import { StoreError } from '../errors.js';
+import type { DirectoryEntry } from '../os/directory-calls.js';
 import { statAt } from '../os/file-stat.js';
 import { openDirectoryAt } from './open-entry.js';
 import type { SourceFileSystem } from './source-file-system.js';
@@ -22,7 +23,7 @@ export interface WalkedDirectory {
   readonly fileSystem: SourceFileSystem;
   /** Undefined while it is closed. */
   fd: number | undefined;
-  names: readonly Buffer[];
+  entries: readonly DirectoryEntry[];
   next: number;
   /** What to go back to when it is left. */
   patternsBefore: number;

@@ -83,7 +83,7 @@ export class ExcludeStack {
   #readFile(directoryFd: number, path: Buffer): Buffer | undefined {
     try {
       const stat = statAt(directoryFd, excludeFileName);
-      const opened = (stat.mode & fileTypeMask) === fileTypes.regular ? openEntry(directoryFd, excludeFileName, stat) : undefined;
+      const opened = (stat.mode & fileTypeMask) === fileTypes.regular ? openEntry(directoryFd, excludeFileName, fileTypes.regular) : undefined;
       if (opened === undefined) throw new FormatError('BAD_STRUCTURE', 'it is no regular file');
       try {
         if (opened.stat.size > excludeFileBytesMax) throw new FormatError('LIMIT_EXCEEDED', `it is larger than ${excludeFileBytesMax} bytes`);

@@ -23,9 +23,8 @@ export function isChanged(error: unknown): boolean {
   return changedCodes.has(codeOf(error));
 }
 
-/** `listed` is what the name stood for a moment ago; undefined if it is of another type now. Throws system errors without a path. */
-export function openEntry(directoryFd: number, name: Buffer, listed: FileStat): OpenEntry | undefined {
-  const type = listed.mode & fileTypeMask;
+/** `type` is that of what the name stood for a moment ago; undefined if it is another one now. Throws system errors without a path. */
+export function openEntry(directoryFd: number, name: Buffer, type: number): OpenEntry | undefined {
   const fd = openAs(directoryFd, name, type);
   if (fd === undefined) return undefined;
   try {

@@ -5,7 +5,7 @@
 import { closeSync } from 'node:fs';
 import { FileError, FormatError, codeOf } from '../errors.js';
 import { fileTypeMask, fileTypes, type PxarMetadata } from '../format/pxar/entry.js';
-import { AT_FDCWD, namesIn, openAt } from '../os/directory-calls.js';
+import { AT_FDCWD, entriesIn, openAt, type DirectoryEntry } from '../os/directory-calls.js';
 import { statAt, type FileStat } from '../os/file-stat.js';
 import { openFlags } from '../os/open-flags.js';
 import type { MaybePromise } from '../vfs/file-system.js';
@@ -33,6 +33,8 @@ export type VisitAgain = (directoryNames: readonly Buffer[], name: Buffer, visit
 export const patternFileName = Buffer.from('.pxarexclude-cli');
 const slash = Buffer.from('/');
 const nothing = Buffer.alloc(0);
+/** Of a name whose directory does not say it. */
+const unknownType = 0;
 
 /** What was staged was given to the spool, whatever file system that is on. */
 const spoolHasAll = { xattrs: true, acls: true, fileCapabilities: true, projects: true } as const;
@@ -78,10 +80,10 @@ export class TreeWalker {
     for (let directory = root; directory !== undefined; directory = this.#stack.current) {
       const turn = this.#tally.turn();
       if (turn !== undefined) await turn;
-      const name = directory.names[directory.next];
-      if (name !== undefined) {
+      const entry = directory.entries[directory.next];
+      if (entry !== undefined) {
         directory.next += 1;
-        const visited = this.#visit(directory, name, visitor);
+        const visited = this.#visit(directory, entry, visitor);
         if (visited !== undefined) await visited;
         continue;
       }
@@ -113,7 +115,7 @@ export class TreeWalker {
     try {
       const { dev } = statAt(fd, nothing);
       const directory = { fd, dev, fileSystem: this.#fileSystemOf(fd, dev) };
-      const opened = this.#open(directory, name, path);
+      const opened = this.#open(fd, { name, type: unknownType }, path);
       if (opened === undefined) return undefined;
       if (!isDirectory(opened.stat)) return this.#leaf({ ...opened, name, path }, directory.fileSystem, visit);
       closeSync(opened.fd);
@@ -124,19 +126,23 @@ export class TreeWalker {
     }
   };
 
-  #visit(directory: WalkedDirectory, name: Buffer, visitor: TreeVisitor): MaybePromise<void> {
+  #visit(directory: WalkedDirectory, entry: DirectoryEntry, visitor: TreeVisitor): MaybePromise<void> {
+    const { name } = entry;
     const path = (): Buffer => Buffer.concat([directory.path, slash, name]);
-    const opened = this.#open(directory, name, path);
+    const opened = this.#open(directory.fd, entry, path);
     if (opened === undefined) return undefined;
     if (isDirectory(opened.stat)) return this.#enter(directory, { ...opened, name, path }, visitor);
     return this.#leaf({ ...opened, name, path }, directory.fileSystem, (entry) => visitor.entry(entry));
   }
 
-  #open({ fd = -1 }: Pick<WalkedDirectory, 'fd'>, name: Buffer, path: () => Buffer): OpenEntry | undefined {
+  /** What the directory says of the type is believed until the entry is open. */
+  #open(fd = -1, { name, type }: DirectoryEntry, path: () => Buffer): OpenEntry | undefined {
+    const opened = type === unknownType ? undefined : this.#attempt('open', path, () => openEntry(fd, name, type) ?? 'changed');
+    if (type !== unknownType && opened !== 'changed') return opened;
     const listed = this.#attempt('stat', path, () => statAt(fd, name));
     if (listed === undefined) return undefined;
-    const opened = this.#attempt('open', path, () => openEntry(fd, name, listed) ?? 'changed');
-    if (opened !== 'changed') return opened;
+    const again = this.#attempt('open', path, () => openEntry(fd, name, listed.mode & fileTypeMask) ?? 'changed');
+    if (again !== 'changed') return again;
     this.#tally.warn(changedLine(path()));
     return undefined;
   }
@@ -182,10 +188,10 @@ export class TreeWalker {
   #list(directory: WalkedDirectory): void {
     const { fd = -1, path } = directory;
     const isRoot = path.length === 0;
-    const listed = this.#attempt('open', () => path, () => namesIn(fd)) ?? [];
-    if (this.#options.isSpool !== true && listed.some((name) => name.equals(excludeFileName))) this.#excludes.pushFile(fd, path);
-    const kept = listed.filter((name) => !(isRoot && name.equals(patternFileName)) && !this.#isExcluded(directory, name));
-    directory.names = kept.sort((a, b) => a.compare(b));
+    const listed = this.#attempt('open', () => path, () => entriesIn(fd)) ?? [];
+    if (this.#options.isSpool !== true && listed.some(({ name }) => name.equals(excludeFileName))) this.#excludes.pushFile(fd, path);
+    const kept = listed.filter(({ name }) => !(isRoot && name.equals(patternFileName)) && !this.#isExcluded(directory, name));
+    directory.entries = kept.sort((a, b) => a.name.compare(b.name));
     this.#entries += kept.length;
     const { entriesMax } = this.#options;
     if (this.#entries <= entriesMax) return;
@@ -244,7 +250,7 @@ function changedLine(path: Buffer): string {
 }
 
 function directoryOf(name: Buffer, path: Buffer, { fd, stat: { dev, ino } }: OpenEntry, fileSystem: SourceFileSystem): WalkedDirectory {
-  return { name, path, dev, ino, fileSystem, fd, names: [], next: 0, patternsBefore: 0, entriesBefore: 0 };
+  return { name, path, dev, ino, fileSystem, fd, entries: [], next: 0, patternsBefore: 0, entriesBefore: 0 };
 }
 
 /** Of the file system that a path leads to. */

@@ -124,20 +124,34 @@ export function setTimesAt(directoryFd: number, name: Buffer, mtime: FileTime): 
 
 const entriesBytes = 0x1_0000;
 const entries = Buffer.alloc(entriesBytes);
+const entryTypeAt = 18;
 const entryNameAt = 19;
+/** A d_type is the type bits of st_mode, moved to the right. */
+const entryTypeShift = 12;
 const dot = 0x2e;
+
+export interface DirectoryEntry {
+  readonly name: Buffer;
+  /** The type bits of st_mode, as the directory has them; 0: it does not say. */
+  readonly type: number;
+}
 
 /** All names but `.` and `..`, in the order of the file system. The descriptor is opened for reading, and only that: not with O_PATH. */
 export function namesIn(directoryFd: number): Buffer[] {
+  return entriesIn(directoryFd).map(({ name }) => name);
+}
+
+/** As namesIn(), with what the names stood for when the directory was read. */
+export function entriesIn(directoryFd: number): DirectoryEntry[] {
   const calls = systemCalls();
   check(calls.lseek(directoryFd, 0, 0), 'lseek');
-  const names: Buffer[] = [];
+  const found: DirectoryEntry[] = [];
   for (;;) {
     const length = check(calls.getdents64(directoryFd, entries, entriesBytes), 'getdents64');
-    if (length === 0) return names;
+    if (length === 0) return found;
     for (let at = 0; at < length; at += entries.readUInt16LE(at + 16)) {
       const name = entries.subarray(at + entryNameAt, entries.indexOf(0, at + entryNameAt));
-      if (!isDot(name)) names.push(Buffer.from(name));
+      if (!isDot(name)) found.push({ name: Buffer.from(name), type: (entries[at + entryTypeAt] ?? 0) << entryTypeShift });
     }
   }
 }

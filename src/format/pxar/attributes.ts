@@ -86,6 +86,10 @@ export class AttributeReader {
   }
 }
 
+export function hasNoAttributes({ xattrs, acl, fcaps, projectId }: PxarMetadata): boolean {
+  return xattrs.length === 0 && acl === undefined && fcaps === undefined && projectId === undefined;
+}
+
 /** All attribute items of an entry, in the order of the format. */
 export function encodeAttributes({ xattrs, acl, fcaps, projectId }: PxarMetadata): Buffer[] {
   const items = xattrs.map(encodeXattr);

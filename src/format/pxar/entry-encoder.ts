@@ -1,12 +1,12 @@
 /** The mirror of entry-decoder.ts: exactly the bytes that its functions take. Format: pxar, sections 1.3, 1.4 */
 import { FormatError } from '../../errors.js';
 import { writeInt64 } from '../uint64.js';
-import { encodeAttributes } from './attributes.js';
+import { encodeAttributes, hasNoAttributes } from './attributes.js';
 import type { Preamble } from './entry-decoder.js';
-import { checkKind, type PxarContent, type PxarEntry, type PxarHardlink, type PxarKind } from './entry.js';
-import { encodeItem, encodeItemHeader } from './item.js';
+import { checkKind, type PxarContent, type PxarEntry, type PxarHardlink, type PxarKind, type PxarMetadata } from './entry.js';
+import { encodeItem, encodeItemHeader, itemHeaderBytes, writeItemHeader } from './item.js';
 import { checkName, checkRelativePath } from './name.js';
-import { encodeStat } from './stat.js';
+import { statItemBytes, writeStat } from './stat.js';
 
 const terminator = Buffer.alloc(1);
 
@@ -19,7 +19,10 @@ export function encodePreamble({ version, prelude }: Preamble): Buffer {
 
 export function encodeName(name: Buffer): Buffer {
   checkName(name);
-  return encodeItem('FILENAME', Buffer.concat([name, terminator]));
+  const item = Buffer.allocUnsafe(itemHeaderBytes + name.length + 1);
+  name.copy(item, writeItemHeader(item, 0, 'FILENAME', name.length + 1));
+  item[item.length - 1] = 0;
+  return item;
 }
 
 /** An entry without what follows it: children, table, or data of a file. */
@@ -28,7 +31,20 @@ export function encodeEntry(entry: PxarEntry): Buffer {
   if (kind === 'hardlink') return encodeHardlink(required(entry.hardlink, kind));
   const metadata = required(entry.metadata, kind);
   checkKind(kind, metadata.mode);
-  return Buffer.concat([encodeStat(metadata), ...encodeAttributes(metadata), encodeBody(entry)]);
+  const { content } = entry;
+  if (kind === 'file' && content?.where === 'payload' && hasNoAttributes(metadata)) return encodePlainFile(metadata, content);
+  const stat = Buffer.allocUnsafe(statItemBytes);
+  writeStat(stat, 0, metadata);
+  return Buffer.concat([stat, ...encodeAttributes(metadata), encodeBody(entry)]);
+}
+
+/** What most entries of most archives are, in one piece. */
+function encodePlainFile(metadata: PxarMetadata, { offset, size }: { readonly offset: number; readonly size: number }): Buffer {
+  const items = Buffer.allocUnsafe(statItemBytes + itemHeaderBytes + 16);
+  const reference = writeItemHeader(items, writeStat(items, 0, metadata), 'PAYLOAD_REF', 16);
+  writeInt64(items, offset, reference);
+  writeInt64(items, size, reference + 8);
+  return items;
 }
 
 function encodeBody({ kind, content, target, device }: PxarEntry): Buffer {

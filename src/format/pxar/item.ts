@@ -90,16 +90,24 @@ export function itemHeaderAt(window: Buffer, at: number): ItemHeader {
 
 /** `contentBytes` must be within the limits of the type, as the reader checks it. */
 export function encodeItemHeader(type: ItemType, contentBytes: number): Buffer {
-  const { contentBytesMin, contentBytesMax } = itemKinds[type];
-  if (contentBytes < contentBytesMin || contentBytes > contentBytesMax) refuseSize({ type, ...itemKinds[type] }, contentBytes);
   const header = Buffer.allocUnsafe(itemHeaderBytes);
-  writeU64(header, itemKinds[type], 0);
-  writeInt64(header, itemHeaderBytes + contentBytes, 8);
+  writeItemHeader(header, 0, type, contentBytes);
   return header;
 }
 
+/** As encodeItemHeader(), to offset `at` of a buffer; gives where the content goes. */
+export function writeItemHeader(target: Buffer, at: number, type: ItemType, contentBytes: number): number {
+  const kind = itemKinds[type];
+  if (contentBytes < kind.contentBytesMin || contentBytes > kind.contentBytesMax) refuseSize({ type, ...kind }, contentBytes);
+  writeU64(target, kind, at);
+  writeInt64(target, itemHeaderBytes + contentBytes, at + 8);
+  return at + itemHeaderBytes;
+}
+
 export function encodeItem(type: ItemType, content: Buffer): Buffer {
-  return Buffer.concat([encodeItemHeader(type, content.length), content]);
+  const item = Buffer.allocUnsafe(itemHeaderBytes + content.length);
+  content.copy(item, writeItemHeader(item, 0, type, content.length));
+  return item;
 }
 
 function refuseSize({ type, contentBytesMin, contentBytesMax }: NamedKind, contentBytes: number): never {

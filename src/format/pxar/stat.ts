@@ -2,7 +2,7 @@
 import { FormatError } from '../../errors.js';
 import type { PxarTime } from './entry.js';
 import { writeInt64 } from '../uint64.js';
-import { encodeItem } from './item.js';
+import { itemHeaderBytes, itemKinds, writeItemHeader } from './item.js';
 import { readSafeI64, readU32OfU64, writeU64, type U64 } from './u64.js';
 
 export interface PxarStat {
@@ -12,6 +12,10 @@ export interface PxarStat {
   readonly gid: number;
   readonly mtime: PxarTime;
 }
+
+const contentBytes = itemKinds.ENTRY.contentBytesMin;
+/** Of an ENTRY item. */
+export const statItemBytes = itemHeaderBytes + contentBytes;
 
 const modeMax = 0o177777;
 const nsecPerSec = 1_000_000_000;
@@ -32,16 +36,18 @@ export function decodeStat(type: 'ENTRY' | 'ENTRY_V1', window: Buffer, at: numbe
   };
 }
 
-export function encodeStat({ mode, flags, uid, gid, mtime }: PxarStat): Buffer {
+/** An ENTRY item to offset `at`; gives where it ends. */
+export function writeStat(target: Buffer, at: number, { mode, flags, uid, gid, mtime }: PxarStat): number {
   checkNsec(mtime.nsec);
-  const content = Buffer.alloc(40);
-  writeInt64(content, mode, 0);
-  writeU64(content, flags, 8);
-  content.writeUInt32LE(uid, 16);
-  content.writeUInt32LE(gid, 20);
-  writeInt64(content, mtime.sec, 24);
-  content.writeUInt32LE(mtime.nsec, 32);
-  return encodeItem('ENTRY', content);
+  const content = writeItemHeader(target, at, 'ENTRY', contentBytes);
+  writeInt64(target, mode, content);
+  writeU64(target, flags, content + 8);
+  target.writeUInt32LE(uid, content + 16);
+  target.writeUInt32LE(gid, content + 20);
+  writeInt64(target, mtime.sec, content + 24);
+  target.writeUInt32LE(mtime.nsec, content + 32);
+  target.writeUInt32LE(0, content + 36);
+  return content + contentBytes;
 }
 
 function decodeTime(window: Buffer, at: number): PxarTime {
