@@ -105,6 +105,18 @@ describe.skipIf(!canMount)(`a snapshot, seed ${seed}`, () => {
     await mount.unmount();
   });
 
+  test('of many parts is told of part by part', async () => {
+    const mount = await mountToStage();
+    const staging = beginStaging(mount, 'host/web1');
+    const names = Array.from({ length: 500 }, (_, n) => `part${'x'.repeat(150)}-${String(n).padStart(3, '0')}.conf`);
+    for (const name of names) writeFileSync(join(staging, name), name);
+    const done = await commit(join(mount.mountPoint, 'host/web1/staging'));
+    expect(done).toMatchObject({ status: 0, stderr: '' });
+    expect(eventsOf(done).filter(({ event }) => event === 'archive').map(({ name }) => name)).toEqual(names);
+    expect(eventsOf(done).filter(({ event }) => event === 'finished')).toHaveLength(1);
+    await mount.unmount();
+  });
+
   test('called now is made now, by a program and by a library call', async () => {
     const mount = await mountToStage();
     const group = join(mount.mountPoint, 'vm/100');

@@ -1,7 +1,7 @@
 /** `pbsfs commit`: what is staged in a group of a writable mount becomes a snapshot. */
 import { closeSync, constants, openSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { PbsfsError, StoreError, UsageError, codeOf, messageOf, type ErrorCode } from '../../errors.js';
+import { PbsfsError, StoreError, UsageError, codeOf, type ErrorCode } from '../../errors.js';
 import { getXattr, setXattr } from '../../os/xattrs.js';
 import { controlName, timeOf, type ControlState } from '../../tree/staging/commit-control.js';
 import { command, jsonOption } from '../command.js';
@@ -39,28 +39,35 @@ export const commitCommand = command({
 async function commit(path: string, request: object, report: ProgressReport, signal: AbortSignal): Promise<void> {
   const fd = openGroup(path);
   try {
+    // An ordinary directory would just take the attribute.
+    stateOf(fd, path);
     ask(fd, path, request);
-    let toldLines = 0;
-    let toldArchives = 0;
     for (;;) {
       const state = stateOf(fd, path);
-      for (const { kind, text } of state.lines.slice(Math.max(toldLines - state.linesBefore, 0))) {
-        if (kind === 'warning') report.warn(text);
-        else report.log(text);
+      const { linesBefore, lines, archivesBefore, archives } = state;
+      tell(state, report);
+      if (lines.length + archives.length > 0) {
+        ask(fd, path, { action: 'seen', lines: linesBefore + lines.length, archives: archivesBefore + archives.length });
+        if (state.state !== 'running') continue;
       }
-      toldLines = state.linesBefore + state.lines.length;
-      if (state.progress !== undefined && state.state === 'running') report.progress(state.progress.name, state.progress);
-      for (const archive of state.archives.slice(toldArchives)) {
-        report.event('archive', archive);
-        report.log(`${archive.name}: ${sizeText(archive.bytes)}, ${sizeText(archive.bytesReused)} reused`);
-      }
-      toldArchives = state.archives.length;
       if (state.state !== 'running') return finish(state, report);
       await delay(pollMs, undefined, { signal }).catch(() => ask(fd, path, { action: 'cancel' }));
       if (signal.aborted) await delay(pollMs);
     }
   } finally {
     closeSync(fd);
+  }
+}
+
+function tell({ state, lines, progress, archives }: ControlState, report: ProgressReport): void {
+  for (const { kind, text } of lines) {
+    if (kind === 'warning') report.warn(text);
+    else report.log(text);
+  }
+  if (progress !== undefined && state === 'running') report.progress(progress.name, progress);
+  for (const archive of archives) {
+    report.event('archive', archive);
+    report.log(`${archive.name}: ${sizeText(archive.bytes)}, ${sizeText(archive.bytesReused)} reused`);
   }
 }
 
@@ -85,12 +92,22 @@ function ask(fd: number, path: string, request: object): void {
     setXattr(fd, name, Buffer.from(JSON.stringify(request)));
   } catch (cause) {
     if (codeOf(cause) === 'EINVAL') throw new StoreError('LOCKED', `${path} is being committed already, or nothing is staged there`, { cause });
-    throw new UsageError(`${path} is no group of a mount with --writable (${messageOf(cause)})`, { cause });
+    throw cause;
   }
 }
 
 function stateOf(fd: number, path: string): ControlState {
-  const value = getXattr(fd, name);
+  const value = controlOf(fd);
   if (value === undefined) throw new UsageError(`${path} is no group of a mount with --writable`);
   return JSON.parse(value.toString()) as ControlState;
+}
+
+function controlOf(fd: number): Buffer | undefined {
+  try {
+    return getXattr(fd, name);
+  } catch (error) {
+    // Not every file system has attributes.
+    if (codeOf(error) === 'ENOTSUP' || codeOf(error) === 'EOPNOTSUPP') return undefined;
+    throw error;
+  }
 }

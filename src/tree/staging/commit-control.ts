@@ -13,13 +13,16 @@ import type { Staging } from './staging.js';
 export const controlName = 'user.pbsfs.control';
 
 const requestBytesMax = 64 * 1024;
-/** So that a state is no longer than an attribute may be. */
-const linesMax = 100;
+/** Shown at once, so that a state is no longer than an attribute may be; whoever has seen them says so, and is shown the next ones. */
+const shownMax = 50;
 const lineLengthMax = 300;
+/** Kept of what nobody has seen. */
+const unseenMax = 10_000;
 
 const requestSchema = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('commit'), time: z.string().optional(), notes: z.string().optional() }),
   z.strictObject({ action: z.literal('cancel') }),
+  z.strictObject({ action: z.literal('seen'), lines: z.int().nonnegative(), archives: z.int().nonnegative() }),
 ]);
 
 export interface ControlState {
@@ -27,21 +30,29 @@ export interface ControlState {
   readonly snapshot?: string;
   readonly error?: { readonly code: string; readonly message: string };
   readonly warnings?: number;
-  /** The last of what was told, and how many lines there were before. */
-  readonly linesBefore: number;
-  readonly lines: readonly { readonly kind: 'log' | 'warning'; readonly text: string }[];
   readonly progress?: BackupProgress & { readonly name: string };
+  /** The first of what was told and not seen yet, and how many there were before. */
+  readonly linesBefore: number;
+  readonly lines: readonly ControlLine[];
+  readonly archivesBefore: number;
   readonly archives: readonly ArchiveResult[];
 }
 
-const idle: ControlState = { state: 'idle', linesBefore: 0, lines: [], archives: [] };
+export interface ControlLine {
+  readonly kind: 'log' | 'warning';
+  readonly text: string;
+}
+
+const idle = { state: 'idle' } as const;
 
 /** Of one group. */
 export class CommitControl {
   readonly #staging: Staging;
   readonly #group: GroupName;
   readonly #ended: () => void;
-  #state: ControlState = idle;
+  #state: Omit<ControlState, 'lines' | 'linesBefore' | 'archives' | 'archivesBefore'> = idle;
+  #lines = new Unseen<ControlLine>();
+  #archives = new Unseen<ArchiveResult>();
   #controller: AbortController | undefined;
 
   /** `ended` is called when there may be a new snapshot. */
@@ -52,22 +63,34 @@ export class CommitControl {
   }
 
   state(): Buffer {
-    return Buffer.from(JSON.stringify(this.#state));
+    const state: ControlState = {
+      ...this.#state,
+      linesBefore: this.#lines.before,
+      lines: this.#lines.first(),
+      archivesBefore: this.#archives.before,
+      archives: this.#archives.first(),
+    };
+    return Buffer.from(JSON.stringify(state));
   }
 
   /** INVALID_ARGUMENT for what is no request. */
   request(value: Buffer): void {
     const parsed = requestSchema.safeParse(parseJson(value, 'the request', requestBytesMax));
     if (!parsed.success) throw new FileError('INVALID_ARGUMENT', 'this is no request that is understood here');
-    if (parsed.data.action === 'cancel') this.#controller?.abort();
-    else this.#begin(timeOf(parsed.data.time), parsed.data.notes);
+    const { data } = parsed;
+    if (data.action === 'commit') return this.#begin(timeOf(data.time), data.notes);
+    if (data.action === 'cancel') return this.#controller?.abort();
+    this.#lines.forget(data.lines);
+    this.#archives.forget(data.archives);
   }
 
   #begin(time: number, notes: string | undefined): void {
     if (this.#controller !== undefined) throw new FileError('INVALID_ARGUMENT', `${groupPath(this.#group)} is being committed already`);
     const controller = new AbortController();
     this.#controller = controller;
-    this.#state = { ...idle, state: 'running' };
+    this.#state = { state: 'running' };
+    this.#lines = new Unseen();
+    this.#archives = new Unseen();
     const observer = this.#observer();
     this.#staging
       .commit(this.#group, { time, notes, observer, signal: controller.signal })
@@ -86,21 +109,37 @@ export class CommitControl {
   }
 
   #observer(): BackupObserver {
-    const tell = (kind: 'log' | 'warning', text: string): void => {
-      const all = [...this.#state.lines, { kind, text: text.slice(0, lineLengthMax) }];
-      const lines = all.slice(-linesMax);
-      this.#state = { ...this.#state, lines, linesBefore: this.#state.linesBefore + all.length - lines.length };
-    };
+    const tell = (kind: ControlLine['kind'], text: string): void => this.#lines.add({ kind, text: text.slice(0, lineLengthMax) });
     return {
       log: (line) => tell('log', line),
       warn: (line) => tell('warning', line),
       progress: (name, progress) => {
         this.#state = { ...this.#state, progress: { name, ...progress } };
       },
-      finishedArchive: (result) => {
-        this.#state = { ...this.#state, archives: [...this.#state.archives, result] };
-      },
+      finishedArchive: (result) => this.#archives.add(result),
     };
+  }
+}
+
+/** What was told and not seen yet; of very much the oldest goes. */
+class Unseen<T> {
+  #items: T[] = [];
+  before = 0;
+
+  add(item: T): void {
+    this.#items.push(item);
+    if (this.#items.length > unseenMax) this.forget(this.before + 1);
+  }
+
+  first(): T[] {
+    return this.#items.slice(0, shownMax);
+  }
+
+  /** `until`: how many of all were seen. */
+  forget(until: number): void {
+    const gone = Math.min(Math.max(until - this.before, 0), this.#items.length);
+    this.#items.splice(0, gone);
+    this.before += gone;
   }
 }
 
