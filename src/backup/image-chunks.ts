@@ -2,6 +2,7 @@
  * The chunks of one image on their way into the store: many at once, in rooms of the session's memory, their digests in the order of
  * the image. Nothing is hashed here.
  */
+import { availableParallelism } from 'node:os';
 import { zeros } from '../archive/zero-chunk.js';
 import type { Room } from '../codec/content-memory.js';
 import { FormatError, StoreError } from '../errors.js';
@@ -13,6 +14,8 @@ export const imageChunksMax = Math.floor((indexBytesMax - indexHeaderBytes) / di
 
 /** More do not read faster, and the threads that read are few. */
 const readsMax = 6;
+/** Beside those that are read, so that no thread that stores waits. More would only take more memory, whose pages cost time to come by. */
+const chunksPerThread = 3;
 
 /** Live; all in bytes but for `chunks`. */
 export interface ImageFigures {
@@ -62,7 +65,8 @@ export class ImageChunks {
   /** `count`: chunks that are expected. LIMIT_EXCEEDED if an index can't hold them. */
   constructor(count: number, options: ImageChunksOptions) {
     this.#options = options;
-    this.#roomsMax = Math.max(Math.floor(options.session.memory.memory.byteLength / 2 / imageChunkBytes), 1);
+    const rooms = Math.floor(options.session.memory.memory.byteLength / 2 / imageChunkBytes);
+    this.#roomsMax = Math.max(Math.min(rooms, readsMax + chunksPerThread * availableParallelism()), 1);
     this.#digests = Buffer.alloc(0);
     this.#reserve(count);
   }

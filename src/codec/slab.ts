@@ -26,8 +26,8 @@ export class Slab {
   readonly memory: SharedArrayBuffer;
   readonly bytes: number;
   readonly #roomBytesMax: number;
-  /** Offsets of free rooms by their size. */
-  readonly #free = new Map<number, Set<number>>();
+  /** Offsets of free rooms by their size. The last one is taken first: it was used last, so that its pages are there and in caches. */
+  readonly #free = new Map<number, number[]>();
   #bytesFree: number;
 
   /**
@@ -39,8 +39,8 @@ export class Slab {
     this.bytes = wholeRoomsBytes(bytes, roomBytesMax);
     this.memory = memory;
     this.#bytesFree = this.bytes;
-    for (let size = roomBytesMin; size <= roomBytesMax; size *= 2) this.#free.set(size, new Set());
-    for (let offset = 0; offset < this.bytes; offset += roomBytesMax) this.#freeOf(roomBytesMax).add(offset);
+    for (let size = roomBytesMin; size <= roomBytesMax; size *= 2) this.#free.set(size, []);
+    for (let offset = this.bytes - roomBytesMax; offset >= 0; offset -= roomBytesMax) this.#freeOf(roomBytesMax).push(offset);
   }
 
   get bytesFree(): number {
@@ -51,12 +51,12 @@ export class Slab {
   allocate(length: number): Room | undefined {
     const bytes = roomBytes(length);
     let size = bytes;
-    while (size <= this.#roomBytesMax && this.#freeOf(size).size === 0) size *= 2;
+    while (size <= this.#roomBytesMax && this.#freeOf(size).length === 0) size *= 2;
     if (size > this.#roomBytesMax) return undefined;
-    const offset = takeAny(this.#freeOf(size));
+    const offset = this.#freeOf(size).pop() ?? 0;
     while (size > bytes) {
       size /= 2;
-      this.#freeOf(size).add(offset + size);
+      this.#freeOf(size).push(offset + size);
     }
     this.#bytesFree -= bytes;
     return { offset, bytes };
@@ -68,28 +68,27 @@ export class Slab {
     while (bytes < this.#roomBytesMax) {
       const inPair = offset % (bytes * 2);
       const buddy = inPair === 0 ? offset + bytes : offset - bytes;
-      if (!this.#freeOf(bytes).delete(buddy)) break;
+      if (!remove(this.#freeOf(bytes), buddy)) break;
       offset = Math.min(offset, buddy);
       bytes *= 2;
     }
-    this.#freeOf(bytes).add(offset);
+    this.#freeOf(bytes).push(offset);
   }
 
   view(room: Room, length: number): Buffer {
     return Buffer.from(this.memory, room.offset, length);
   }
 
-  #freeOf(size: number): Set<number> {
-    const set = this.#free.get(size);
-    if (set === undefined) throw new Error(`no room has ${size} bytes`);
-    return set;
+  #freeOf(size: number): number[] {
+    const offsets = this.#free.get(size);
+    if (offsets === undefined) throw new Error(`no room has ${size} bytes`);
+    return offsets;
   }
 }
 
-function takeAny(set: Set<number>): number {
-  for (const value of set) {
-    set.delete(value);
-    return value;
-  }
-  throw new Error('nothing to take');
+function remove(offsets: number[], offset: number): boolean {
+  const at = offsets.lastIndexOf(offset);
+  if (at === -1) return false;
+  offsets.splice(at, 1);
+  return true;
 }
