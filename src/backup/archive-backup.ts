@@ -1,6 +1,6 @@
 /** A directory of a snapshot: one stream, or metadata and payload apart, on top of what the previous snapshot has. */
 import type { ArchiveSpec } from './archive-spec.js';
-import type { ReferenceTree } from './archive-options.js';
+import type { ReferenceTree, SourceFileEntry } from './archive-options.js';
 import type { ArchiveMode, ArchiveResult } from './backup-request.js';
 import type { BackupContext } from './snapshot-writer.js';
 import { splitNames, type ReferenceArchive } from './previous-snapshot.js';
@@ -69,8 +69,10 @@ function streamWriter({ session, request }: BackupContext, filename: string, cut
 }
 
 function treeOptions({ request, observer }: BackupContext, name: string) {
+  const { walk, clonedContent } = request;
   return {
-    ...request.walk,
+    ...walk,
+    contentOf: clonedContent && ((file: SourceFileEntry) => clonedContent(name, file)),
     warn: (line: string) => observer.warn(`${name}: ${line}`),
     progress: (bytes: number, bytesReused: number) => observer.progress(name, { bytes, bytesReused, bytesTotal: undefined }),
     signal: request.signal,

@@ -4,7 +4,9 @@ import type { CatalogWriter } from '../format/catalog-writer.js';
 import type { DynamicIndex } from '../format/dynamic-index.js';
 import type { ReusedChunk } from '../store/backup-session.js';
 import type { MaybePromise } from '../vfs/file-system.js';
+import type { FileStat } from '../os/file-stat.js';
 import type { WalkOptions } from './backup-request.js';
+import type { ClonedContent } from './cloned-content.js';
 
 /** What a StreamWriter is to those that put bytes into it. */
 export interface ArchiveStream {
@@ -38,6 +40,17 @@ export interface ArchiveCatalog {
   flush(): MaybePromise<void>;
 }
 
+/** A regular file that is open. */
+export interface SourceFileEntry {
+  readonly fd: number;
+  readonly stat: FileStat;
+  /** Absolute within the tree. */
+  readonly path: () => Buffer;
+}
+
+/** Undefined for files whose content is their own. */
+export type ContentOf = (file: SourceFileEntry) => MaybePromise<ClonedContent | undefined>;
+
 export interface ArchiveTreeOptions extends WalkOptions {
   /** A directory; links on the way to it are followed. */
   readonly source: string | Buffer;
@@ -51,6 +64,8 @@ export interface ArchiveTreeOptions extends WalkOptions {
   readonly archiveName: string;
   /** For a split archive: unchanged files are not read. */
   readonly reference?: ReferenceTree | undefined;
+  /** Of a spool: contents that lie elsewhere. */
+  readonly contentOf?: ContentOf | undefined;
   readonly warn: (line: string) => void;
   /** Bytes of file contents so far, and those of them that were not read. */
   readonly progress: (bytes: number, bytesReused: number) => void;

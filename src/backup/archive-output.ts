@@ -13,6 +13,7 @@ import type { MaybePromise } from '../vfs/file-system.js';
 import { andThen } from '../vfs/maybe.js';
 import type { ArchiveCatalog, ArchiveStream, PayloadStream } from './archive-options.js';
 import type { ArchiveTally } from './archive-tally.js';
+import { copyCloned, type ClonedContent } from './cloned-content.js';
 import { contentBlockBytes, copyContent, type ContentTarget } from './source-content.js';
 import { shownPath, sourceError } from './source-errors.js';
 import { specialEntry } from './special-entry.js';
@@ -24,6 +25,8 @@ export interface FoundEntry {
   readonly fd: number;
   readonly stat: FileStat;
   readonly metadata: PxarMetadata;
+  /** Of a file whose content lies elsewhere. */
+  readonly clone?: ClonedContent | undefined;
   /** Absolute within the tree. */
   readonly path: () => Buffer;
 }
@@ -212,7 +215,8 @@ export class ArchiveOutput {
       this.#tally.warn(`${shownPath(entry.path())} grew while it was read: only its first ${entry.stat.size} bytes are archived`);
     };
     try {
-      const change = copyContent(entry, target);
+      const { clone, stat } = entry;
+      const change = clone === undefined ? copyContent(entry, target) : copyCloned(clone, stat.size, target);
       if (change instanceof Promise) return change.then(tell, (error: unknown) => {
           throw contentError(error, entry);
         });

@@ -4,8 +4,11 @@ import { StoreError } from '../errors.js';
 import type { CryptMode } from '../format/manifest.js';
 import type { GroupName, SnapshotName } from '../format/snapshot-name.js';
 import type { Datastore } from '../store/datastore.js';
+import type { MaybePromise } from '../vfs/file-system.js';
+import type { SourceFileEntry } from './archive-options.js';
 import type { ArchiveSpec } from './archive-spec.js';
 import type { ChangedBlocks } from './changed-blocks.js';
+import type { ClonedContent } from './cloned-content.js';
 
 /** `legacy`: one stream and a catalog; `data`: split, everything is read; `metadata`: split, unchanged files are not read. */
 export const archiveModes = ['legacy', 'data', 'metadata'] as const;
@@ -66,6 +69,8 @@ export interface BackupRequest {
   readonly changed: ReadonlyMap<string, ChangedBlocks>;
   /** By name of the image; their sources are not looked at. */
   readonly prepared?: ReadonlyMap<string, PreparedImage>;
+  /** Contents of files of the archive `name` that lie elsewhere; undefined for files whose content is their own. */
+  readonly clonedContent?: ((name: string, file: SourceFileEntry) => MaybePromise<ClonedContent | undefined>) | undefined;
   /** Called with the encoded manifest just before it makes the snapshot visible. */
   readonly beforeFinish?: (manifest: Buffer) => Promise<void>;
   readonly signal: AbortSignal;

@@ -11,6 +11,7 @@ import { andThen } from '../vfs/maybe.js';
 import { linkKey, type ArchiveOutput, type FoundEntry, type LinkedFile } from './archive-output.js';
 import type { ReferenceTree } from './archive-options.js';
 import type { ArchiveTally } from './archive-tally.js';
+import type { ClonedContent } from './cloned-content.js';
 import { chunkGroups, coverOf, type ByteRange, type Cover } from './covering-chunks.js';
 import { ReferenceWalk } from './reference-walk.js';
 import { specialEntry } from './special-entry.js';
@@ -51,6 +52,8 @@ export class PayloadReuse implements TreeVisitor {
   readonly #output: ArchiveOutput;
   readonly #reference: ReferenceTree;
   readonly #index: DynamicIndex;
+  /** Of the index. */
+  readonly #csum: string;
   readonly #walk: ReferenceWalk;
   readonly #visitAgain: VisitAgain;
   readonly #tally: ArchiveTally;
@@ -64,11 +67,13 @@ export class PayloadReuse implements TreeVisitor {
   #lastOffset = -1;
   #missingTold = false;
   #backwardTold = false;
+  #hasClones = false;
 
   constructor(output: ArchiveOutput, reference: ReferenceTree, visitAgain: VisitAgain, tally: ArchiveTally) {
     this.#output = output;
     this.#reference = reference;
     this.#index = reference.payloadIndex;
+    this.#csum = this.#index.csum.toString('hex');
     this.#walk = new ReferenceWalk(reference, tally.warn);
     this.#visitAgain = visitAgain;
     this.#tally = tally;
@@ -108,15 +113,23 @@ export class PayloadReuse implements TreeVisitor {
     if (key !== undefined && (this.#queuedKeys.has(key) || this.#output.linkTarget(key) !== undefined)) {
       return this.#enqueue({ kind: 'hardlink', name, key }, 0);
     }
-    return andThen(this.#walk.unchanged(name, stat, metadata), (range) =>
-      range !== undefined && this.#goesOn(range) ? this.#reuse(found, key, range) : this.#encode(found),
-    );
+    const { clone } = found;
+    this.#hasClones ||= clone !== undefined;
+    const range = clone === undefined ? this.#walk.unchanged(name, stat, metadata) : this.#rangeOf(clone);
+    return andThen(range, (old) => (old !== undefined && this.#goesOn(old) ? this.#reuse(found, key, old) : this.#encode(found)));
+  }
+
+  /** A clone of the reference's file is that, whatever became of its name and attributes. */
+  #rangeOf({ payload }: ClonedContent): ByteRange | undefined {
+    return payload?.csum === this.#csum && payload.end <= this.#index.size ? payload : undefined;
   }
 
   /** Whether the file is behind all others that were taken from the old payload. */
   #goesOn({ start }: ByteRange): boolean {
     if (start > this.#lastOffset) return true;
-    if (!this.#backwardTold) this.#tally.warn('the archive of the previous snapshot has files out of order; they are read again');
+    // Clones may have any name.
+    if (this.#hasClones || this.#backwardTold) return false;
+    this.#tally.warn('the archive of the previous snapshot has files out of order; they are read again');
     this.#backwardTold = true;
     return false;
   }

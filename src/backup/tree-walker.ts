@@ -9,6 +9,7 @@ import { AT_FDCWD, entriesIn, openAt, type DirectoryEntry } from '../os/director
 import { statAt, type FileStat } from '../os/file-stat.js';
 import { openFlags } from '../os/open-flags.js';
 import type { MaybePromise } from '../vfs/file-system.js';
+import { andThen } from '../vfs/maybe.js';
 import { printableName } from '../vfs/name.js';
 import type { FoundEntry } from './archive-output.js';
 import type { ArchiveTreeOptions } from './archive-options.js';
@@ -151,7 +152,7 @@ export class TreeWalker {
     let visited: MaybePromise<void>;
     try {
       const metadata = this.#attempt('attributes', found.path, () => this.#metadata(found, fileSystem));
-      visited = metadata && visit({ ...found, metadata });
+      visited = metadata && this.#visitLeaf({ ...found, metadata }, visit);
     } catch (error) {
       closeSync(found.fd);
       throw error;
@@ -159,6 +160,12 @@ export class TreeWalker {
     if (visited instanceof Promise) return visited.finally(() => closeSync(found.fd));
     closeSync(found.fd);
     return undefined;
+  }
+
+  #visitLeaf(found: FoundEntry, visit: TreeVisitor['entry']): MaybePromise<void> {
+    const { contentOf } = this.#options;
+    if (contentOf === undefined || (found.stat.mode & fileTypeMask) !== fileTypes.regular) return visit(found);
+    return andThen(contentOf(found), (clone) => visit(clone === undefined ? found : { ...found, clone }));
   }
 
   async #enter(above: WalkedDirectory, found: NamedEntry, visitor: TreeVisitor): Promise<void> {

@@ -13,6 +13,7 @@ export const commandLoaders: Readonly<Record<string, () => Promise<Command>>> = 
   backup: async () => (await import('./commands/backup.js')).backupCommand,
   restore: async () => (await import('./commands/restore.js')).restoreCommand,
   tar: async () => (await import('./commands/tar.js')).tarCommand,
+  stage: async () => (await import('./commands/stage.js')).stageCommand,
   commit: async () => (await import('./commands/commit.js')).commitCommand,
   key: async () => (await import('./commands/key.js')).keyCommand,
   completion: async () => (await import('./commands/completion.js')).completionCommand,

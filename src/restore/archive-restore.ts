@@ -12,7 +12,7 @@ import { namesIn } from '../os/directory-calls.js';
 import { printableName } from '../vfs/name.js';
 import { ArchiveRestorer } from './archive-restorer.js';
 import { withArchive } from './archive-walk.js';
-import type { RestoreObserver, RestoreOptions, RestoreResult } from './restore-options.js';
+import type { ContentPlacing, RestoreObserver, RestoreOptions, RestoreResult } from './restore-options.js';
 
 export interface ArchiveRestoreRequest {
   readonly context: ArchiveContext;
@@ -23,6 +23,7 @@ export interface ArchiveRestoreRequest {
   readonly target: Buffer;
   readonly options: RestoreOptions;
   readonly observer: RestoreObserver;
+  readonly placing?: ContentPlacing;
   readonly signal?: AbortSignal;
 }
 
@@ -30,11 +31,11 @@ const newDirectoryMode = 0o700;
 
 /** EXISTS if the target is not empty and need be. Then INTERRUPTED, ENOSPC and its like, and damage of the archive end it half-way. */
 export async function restoreArchive(request: ArchiveRestoreRequest): Promise<RestoreResult> {
-  const { context, state, content, target, options, observer, signal } = request;
+  const { context, state, content, target, options, observer, placing, signal } = request;
   return await withArchive({ context, state, content }, async (archive) => {
     const rootFd = openTarget(target, options.allowExistingDirectories);
     try {
-      const restorer = new ArchiveRestorer({ archive, rootFd, options, observer, signal });
+      const restorer = new ArchiveRestorer({ archive, rootFd, options, observer, placing, signal });
       return await restorer.run();
     } finally {
       closeSync(rootFd);

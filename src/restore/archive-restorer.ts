@@ -1,6 +1,6 @@
 /** One run over an archive that makes what it holds. Format: pxar, section 4. */
 import { closeSync } from 'node:fs';
-import type { PxarContentRange, PxarNode } from '../archive/pxar-tree.js';
+import { entryId, type PxarContentRange, type PxarNode } from '../archive/pxar-tree.js';
 import { codeOf, messageOf, StoreError } from '../errors.js';
 import { fileTypes, type PxarMetadata } from '../format/pxar/entry.js';
 import type { ScanEvent, ScannedEntry } from '../format/pxar/scanner.js';
@@ -14,7 +14,7 @@ import { eachPiece } from './file-content.js';
 import { linkDespiteFlags } from './hard-link.js';
 import { Losses } from './losses.js';
 import { MetadataWriter } from './metadata-writer.js';
-import { throwIfInterrupted, type Replacing, type RestoreObserver, type RestoreOptions, type RestoreResult } from './restore-options.js';
+import { throwIfInterrupted, type ContentPlacing, type Replacing, type RestoreObserver, type RestoreOptions, type RestoreResult } from './restore-options.js';
 import { Selection } from './selection.js';
 import { SparseWriter } from './sparse-writer.js';
 import { TargetTree } from './target-tree.js';
@@ -24,7 +24,15 @@ export interface RestorerOptions {
   readonly rootFd: number;
   readonly options: RestoreOptions;
   readonly observer: RestoreObserver;
+  readonly placing?: ContentPlacing | undefined;
   readonly signal: AbortSignal | undefined;
+}
+
+/** A file of the archive, with the position of its FILENAME there. */
+interface ArchivedFile {
+  readonly metadata: PxarMetadata | undefined;
+  readonly position: number;
+  readonly size: number;
 }
 
 const newFileFlags = openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_EXCL | openFlags.O_NOFOLLOW | openFlags.O_NOCTTY;
@@ -39,6 +47,7 @@ export class ArchiveRestorer {
   readonly #archive: ArchiveWalk;
   readonly #options: RestoreOptions;
   readonly #observer: RestoreObserver;
+  readonly #placing: ContentPlacing | undefined;
   readonly #signal: AbortSignal | undefined;
   readonly #rootFd: number;
   readonly #selection: Selection;
@@ -51,15 +60,16 @@ export class ArchiveRestorer {
   #tree: TargetTree | undefined;
   #matched = false;
 
-  constructor({ archive, rootFd, options, observer, signal }: RestorerOptions) {
+  constructor({ archive, rootFd, options, observer, placing, signal }: RestorerOptions) {
     this.#archive = archive;
     this.#rootFd = rootFd;
     this.#options = options;
     this.#observer = observer;
+    this.#placing = placing;
     this.#signal = signal;
     this.#selection = new Selection(options.patterns);
     this.#losses = new Losses((line) => observer.warn(line));
-    this.#metadata = new MetadataWriter(options.skip, this.#losses);
+    this.#metadata = new MetadataWriter(options.skip, this.#losses, placing);
   }
 
   async run(): Promise<RestoreResult> {
@@ -85,7 +95,7 @@ export class ArchiveRestorer {
     this.#matched = true;
     switch (kind) {
       case 'file':
-        return this.#file(event.name, metadata, event.namePosition, () => this.#archive.contentOf(event));
+        return this.#file(event.name, { metadata, position: event.namePosition, size: event.entry.content?.size ?? 0 }, () => this.#archive.contentOf(event));
       case 'hardlink':
         return this.#hardlink(event);
       default:
@@ -123,7 +133,7 @@ export class ArchiveRestorer {
     if (depth > 0) this.#selection.leave();
   }
 
-  #file(name: Buffer, metadata: PxarMetadata | undefined, position: number, contentOf: () => MaybePromise<PxarContentRange>): MaybePromise<void> {
+  #file(name: Buffer, { metadata, position, size }: ArchivedFile, contentOf: () => MaybePromise<PxarContentRange>): MaybePromise<void> {
     const directoryFd = this.#target.descriptor();
     const path = (): Buffer => this.#target.path(name);
     if (directoryFd === undefined || metadata === undefined) return this.#remember(position);
@@ -137,7 +147,7 @@ export class ArchiveRestorer {
       this.#guard(path, () => unlinkAt(directoryFd, name));
       this.#failed(error, path());
     };
-    const finish = (size: number): void => {
+    const finish = (): void => {
       try {
         this.#metadata.toDescriptor(fd, metadata, path, false);
       } catch (error) {
@@ -149,17 +159,17 @@ export class ArchiveRestorer {
     };
     try {
       this.#metadata.beforeContent(fd, metadata);
-      const written = andThen(contentOf(), (range) => this.#write(fd, range));
+      const isPlaced = size > 0 && this.#placing?.place(fd, entryId(position), size) === true;
+      const written = isPlaced ? undefined : andThen(contentOf(), (range) => this.#write(fd, range));
       if (written instanceof Promise) return written.then(finish, fail);
-      finish(written);
+      finish();
     } catch (error) {
       fail(error);
     }
     return undefined;
   }
 
-  /** Gives the size. */
-  #write(fd: number, range: PxarContentRange): MaybePromise<number> {
+  #write(fd: number, range: PxarContentRange): MaybePromise<void> {
     const writer = new SparseWriter(fd);
     const written = eachPiece(range, (piece, position) => {
       throwIfInterrupted(this.#signal, () => `${this.#counts.files} files are restored, the others are not`);
@@ -167,10 +177,7 @@ export class ArchiveRestorer {
       const left = range.size - position - piece.length;
       if (left > 0) this.#observer.progress({ bytes: this.#archive.bytes - left, bytesTotal: this.#archive.bytesTotal });
     });
-    return andThen(written, () => {
-      writer.finish(range.size);
-      return range.size;
-    });
+    return andThen(written, () => writer.finish(range.size));
   }
 
   #hardlink(event: ScannedEntry): MaybePromise<void> {
@@ -203,7 +210,8 @@ export class ArchiveRestorer {
     } catch (error) {
       return this.#failed(error, path);
     }
-    await this.#file(event.name, node.entry.metadata, position, () => this.#archive.contentOfNode(node));
+    const { metadata, content } = node.entry;
+    await this.#file(event.name, { metadata, position, size: content?.size ?? 0 }, () => this.#archive.contentOfNode(node));
     if (this.#standIns.size < missingTargetsMax) this.#standIns.set(position, path);
   }
 

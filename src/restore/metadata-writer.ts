@@ -6,7 +6,7 @@ import { changeModeAt, changeOwnerAt, setTimesAt } from '../os/directory-calls.j
 import { getInodeFlags, setFatAttributes, setInodeFlags, setProjectId } from '../os/inode-flags.js';
 import { setXattr } from '../os/xattrs.js';
 import type { Losses } from './losses.js';
-import type { RestoreClass } from './restore-options.js';
+import type { ContentPlacing, RestoreClass } from './restore-options.js';
 
 /** Those that have an effect on data that is written, or can't be set after it: NOATIME, COMPR, NOCOW, NOCOMP, PROJINHERIT. */
 const initialFlags = 0x80 | 0x04 | 0x80_0000 | 0x400 | 0x2000_0000;
@@ -26,8 +26,10 @@ type PathOf = () => Buffer;
 export class MetadataWriter {
   readonly #skip: ReadonlySet<RestoreClass>;
   readonly #losses: Losses;
+  readonly #placing: Pick<ContentPlacing, 'isReserved'> | undefined;
 
-  constructor(skip: ReadonlySet<RestoreClass>, losses: Losses) {
+  constructor(skip: ReadonlySet<RestoreClass>, losses: Losses, placing?: Pick<ContentPlacing, 'isReserved'>) {
+    this.#placing = placing;
     this.#skip = skip;
     this.#losses = losses;
   }
@@ -73,7 +75,10 @@ export class MetadataWriter {
   #attributes(fd: number, metadata: PxarMetadata, path: PathOf): void {
     const { xattrs, fcaps, acl } = metadata;
     if (!this.#skip.has('xattrs')) {
-      for (const { name, value } of xattrs) this.#losses.attempt('extended attributes', path, () => setXattr(fd, name, value));
+      for (const { name, value } of xattrs) {
+        if (this.#placing?.isReserved(name) === true) this.#losses.note('extended attributes', path, `the name ${name.toString()} is reserved`);
+        else this.#losses.attempt('extended attributes', path, () => setXattr(fd, name, value));
+      }
     }
     if (fcaps !== undefined && !this.#skip.has('fcaps')) {
       this.#losses.attempt('file capabilities', path, () => setXattr(fd, names.capability, fcaps));

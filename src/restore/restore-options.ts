@@ -1,4 +1,5 @@
 /** What a restore is asked for, and what it tells. */
+import type { NodeId } from '../archive/pxar-tree.js';
 import { StoreError } from '../errors.js';
 import type { MatchPattern } from '../format/match-pattern.js';
 
@@ -16,6 +17,14 @@ export interface RestoreOptions {
   readonly allowExistingDirectories: boolean;
   /** None: everything. Else what the last one that fits says, as for excludes. Format: pxar, sections 3.8 and 4.2. */
   readonly patterns: readonly MatchPattern[];
+}
+
+/** For an archive whose files are to refer to their contents instead of having them. */
+export interface ContentPlacing {
+  /** Gives the open, empty file its content, the file `node` of the archive. False: the content has to be written. */
+  place(fd: number, node: NodeId, size: number): boolean;
+  /** Attributes that may not be set. */
+  isReserved(xattr: Buffer): boolean;
 }
 
 export interface RestoreObserver {

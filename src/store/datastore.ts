@@ -36,6 +36,11 @@ export interface StoreSpace {
   readonly bytesFree: number;
 }
 
+/** A snapshot that is not removed meanwhile. */
+export interface HeldSnapshot {
+  release(): void;
+}
+
 export interface Datastore {
   /** What a person typed to name it, made absolute. */
   readonly location: string;
@@ -75,5 +80,10 @@ export interface Datastore {
   createNamespace(namespace: Namespace, warn: (line: string) => void): Promise<void>;
   /** Writes chunks without a snapshot. LOCKED, NO_PERMISSION, NOT_SUPPORTED. */
   openChunkWriter(options: ChunkWriterOptions): Promise<ChunkWriter>;
+  /**
+   * Keeps a finished snapshot from being removed, and so its chunks from being collected. LOCKED: it is being removed or written; NOT_FOUND,
+   * NO_PERMISSION. Format: datastore, section 3.6.
+   */
+  holdSnapshot(snapshot: SnapshotName, warn: (line: string) => void): Promise<HeldSnapshot>;
   close(): Promise<void>;
 }

@@ -91,7 +91,7 @@ export class ArchiveRoot {
       const options = { end: files[0]?.size ?? 0, salvage: this.#context.salvage };
       const tree = await PxarTree.open({ meta: meta.stream, payload: payload?.stream }, options);
       const links = new LinkCounts(tree, files[0]?.filename ?? '', () => this.#openCatalog());
-      return new PxarArchive(tree, streams, links, { base: this.base, report: (error) => this.#report(error) });
+      return new PxarArchive(tree, streams, links, { source: this.#source, base: this.base, report: (error) => this.#report(error) });
     } catch (error) {
       for (const { stream } of streams) stream.close();
       throw error;

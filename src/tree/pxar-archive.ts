@@ -1,10 +1,11 @@
 /** An open pxar archive as part of the tree: its nodes answer for a range of inode numbers that begins at `base`. */
 import type { LinkCounts } from '../archive/link-counts.js';
-import type { PxarChild, PxarNode, PxarTree } from '../archive/pxar-tree.js';
+import type { NodeId, PxarChild, PxarContentRange, PxarNode, PxarTree } from '../archive/pxar-tree.js';
 import { FileError } from '../errors.js';
 import type { Directory, DirectoryEntry, Entry, Ino, InodeFlags, MaybePromise, OpenFile } from '../vfs/file-system.js';
 import { S_IFMT } from '../vfs/file-system.js';
 import { andThen } from '../vfs/maybe.js';
+import type { ArchiveSource } from './archive-root.js';
 import { metadataOf, pxarAttributes, pxarInodeFlags, pxarXattrs } from './pxar-attributes.js';
 import { PxarListing } from './pxar-listing.js';
 import type { OpenStream } from '../archive/stream-opener.js';
@@ -14,7 +15,37 @@ const foreverMs = 365 * 86_400_000;
 /** How long an entry may be believed whose link count is not known yet. */
 const countingMs = 1000;
 
+/** A file of an archive, which a copy of it may refer to. */
+export class OpenArchiveFile implements OpenFile {
+  readonly caching = 'immutable';
+  readonly archive: ArchiveSource;
+  readonly node: NodeId;
+  readonly content: PxarContentRange;
+
+  constructor(archive: ArchiveSource, node: NodeId, content: PxarContentRange) {
+    this.archive = archive;
+    this.node = node;
+    this.content = content;
+  }
+
+  read(at: number, length: number): MaybePromise<readonly Uint8Array[]> {
+    const { stream, offset, size } = this.content;
+    return at >= size ? [] : stream.pieces(offset + at, Math.min(length, size - at));
+  }
+
+  seek(at: number, what: 'data' | 'hole'): number {
+    const { stream, offset, size } = this.content;
+    if (at < 0 || at >= size) throw new FileError('NO_SUCH_ADDRESS', `offset ${at} is not within the file`);
+    return stream.seek(offset + at, what, offset + size) - offset;
+  }
+
+  close(): void {
+    // The streams are closed with the archive.
+  }
+}
+
 export interface PxarArchivePlace {
+  readonly source: ArchiveSource;
   /** Added to the numbers of nodes. */
   readonly base: Ino;
   /** Told of damage that does not fail the operation at once. */
@@ -25,6 +56,7 @@ export class PxarArchive {
   readonly streams: readonly OpenStream[];
   readonly tree: PxarTree;
   readonly #links: LinkCounts;
+  readonly #source: ArchiveSource;
   readonly #base: Ino;
   readonly #report: (error: unknown) => void;
 
@@ -32,6 +64,7 @@ export class PxarArchive {
     this.tree = tree;
     this.streams = streams;
     this.#links = links;
+    this.#source = place.source;
     this.#base = place.base;
     this.#report = place.report;
   }
@@ -69,18 +102,7 @@ export class PxarArchive {
   open(ino: Ino): MaybePromise<OpenFile> {
     return andThen(this.#node(ino), (node) => {
       if (node.entry.kind === 'directory') throw new FileError('IS_A_DIRECTORY', 'a directory, not a file');
-      return andThen(this.tree.content(node), ({ stream, offset, size }): OpenFile => {
-        const end = offset + size;
-        return {
-          caching: 'immutable',
-          read: (at, length) => (at >= size ? [] : stream.pieces(offset + at, Math.min(length, size - at))),
-          seek: (at, what) => {
-            if (at < 0 || at >= size) throw new FileError('NO_SUCH_ADDRESS', `offset ${at} is not within the file`);
-            return stream.seek(offset + at, what, end) - offset;
-          },
-          close: () => undefined,
-        };
-      });
+      return andThen(this.tree.content(node), (content) => new OpenArchiveFile(this.#source, node.id, content));
     });
   }
 

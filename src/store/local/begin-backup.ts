@@ -85,7 +85,8 @@ async function lockPrevious(
   throw new StoreError('LOCKED', `snapshots of ${group.directory} are being removed: try again`);
 }
 
-async function lockSnapshot(store: WritableStore, snapshot: SnapshotName, kind: LockKind, locks: LockStack): Promise<void> {
+/** What is gone is not locked: the caller looks again. LOCKED if others hold it. */
+export async function lockSnapshot(store: WritableStore, snapshot: SnapshotName, kind: LockKind, locks: LockStack): Promise<void> {
   const directory = join(store.location, snapshotPath(snapshot));
   if (store.locks !== undefined) {
     const lock = await lockFile(join(store.locks, snapshotLockName(snapshot)), kind, store.owner);
@@ -97,7 +98,6 @@ async function lockSnapshot(store: WritableStore, snapshot: SnapshotName, kind: 
     if (lock === undefined) throw snapshotInUse(store, snapshot);
     locks.push(lock);
   } catch (error) {
-    // It is gone: the caller looks again.
     if (codeOf(error) !== 'ENOENT') throw error;
   }
 }

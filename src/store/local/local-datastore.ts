@@ -18,7 +18,7 @@ import { parseOwner } from '../../format/owner.js';
 import { backupTypes, compareGroups, groupPath, isBackupId, snapshotPath, type GroupName, type SnapshotName } from '../../format/snapshot-name.js';
 import type { BackupOptions, BackupSession } from '../backup-session.js';
 import type { ChunkWriter, ChunkWriterOptions } from '../chunk-writer.js';
-import type { Datastore, GroupFacts, SnapshotFacts, StoreSpace } from '../datastore.js';
+import type { Datastore, GroupFacts, HeldSnapshot, SnapshotFacts, StoreSpace } from '../datastore.js';
 import { readWhole, subdirectories, subdirectoriesIfAny, translated } from './directory.js';
 import { DirectoryWatch } from './directory-watch.js';
 import { serverPaths, type ServerPaths } from './server.js';
@@ -133,6 +133,10 @@ class LocalDatastore implements Datastore {
   async openChunkWriter(options: ChunkWriterOptions): Promise<ChunkWriter> {
     const { openLocalChunkWriter } = await import('./open-chunk-writer.js');
     return await openLocalChunkWriter(this.location, this.#server, options);
+  }
+
+  async holdSnapshot(snapshot: SnapshotName, warn: (line: string) => void): Promise<HeldSnapshot> {
+    return await (await import('./hold-snapshot.js')).holdLocalSnapshot(this.location, this.#server, snapshot, warn);
   }
 
   close(): Promise<void> {

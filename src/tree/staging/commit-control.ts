@@ -7,8 +7,8 @@ import type { ArchiveResult, BackupObserver, BackupProgress } from '../../backup
 import { FileError, UsageError, codeOf, messageOf } from '../../errors.js';
 import { parseBackupTime } from '../../format/backup-time.js';
 import { parseJson } from '../../format/json.js';
-import { groupPath, snapshotPath, type GroupName } from '../../format/snapshot-name.js';
-import type { Staging } from './staging.js';
+import { groupPath, snapshotPath, type GroupName, type SnapshotName } from '../../format/snapshot-name.js';
+import type { CommitOptions, Staging } from './staging.js';
 
 export const controlName = 'user.pbsfs.control';
 
@@ -21,6 +21,7 @@ const unseenMax = 10_000;
 
 const requestSchema = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('commit'), time: z.string().optional(), notes: z.string().optional() }),
+  z.strictObject({ action: z.literal('stage'), from: z.string() }),
   z.strictObject({ action: z.literal('cancel') }),
   z.strictObject({ action: z.literal('seen'), lines: z.int().nonnegative(), archives: z.int().nonnegative() }),
 ]);
@@ -42,6 +43,8 @@ export interface ControlLine {
   readonly kind: 'log' | 'warning';
   readonly text: string;
 }
+
+type Work = (options: Pick<CommitOptions, 'observer' | 'signal'>) => Promise<{ readonly snapshot: SnapshotName; readonly warnings: number }>;
 
 const idle = { state: 'idle' } as const;
 
@@ -78,22 +81,26 @@ export class CommitControl {
     const parsed = requestSchema.safeParse(parseJson(value, 'the request', requestBytesMax));
     if (!parsed.success) throw new FileError('INVALID_ARGUMENT', 'this is no request that is understood here');
     const { data } = parsed;
-    if (data.action === 'commit') return this.#begin(timeOf(data.time), data.notes);
+    if (data.action === 'commit') return this.#begin(this.#commit(timeOf(data.time), data.notes));
+    if (data.action === 'stage') return this.#begin((options) => this.#staging.stage(this.#group, { from: data.from, ...options }));
     if (data.action === 'cancel') return this.#controller?.abort();
     this.#lines.forget(data.lines);
     this.#archives.forget(data.archives);
   }
 
-  #begin(time: number, notes: string | undefined): void {
-    if (this.#controller !== undefined) throw new FileError('INVALID_ARGUMENT', `${groupPath(this.#group)} is being committed already`);
+  #commit(time: number, notes: string | undefined): Work {
+    return (options) => this.#staging.commit(this.#group, { time, notes, ...options });
+  }
+
+  #begin(work: Work): void {
+    if (this.#controller !== undefined) throw new FileError('INVALID_ARGUMENT', `${groupPath(this.#group)} is being committed or staged already`);
     const controller = new AbortController();
     this.#controller = controller;
     this.#state = { state: 'running' };
     this.#lines = new Unseen();
     this.#archives = new Unseen();
     const observer = this.#observer();
-    this.#staging
-      .commit(this.#group, { time, notes, observer, signal: controller.signal })
+    work({ observer, signal: controller.signal })
       .then(
         ({ snapshot, warnings }) => {
           this.#ended();

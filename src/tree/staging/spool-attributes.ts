@@ -5,8 +5,10 @@ import { changeModeAt, changeOwnerAt } from '../../os/directory-calls.js';
 import { setFileTimes } from '../../os/file-times.js';
 import { getInodeFlags, getProjectId, setInodeFlags, setProjectId } from '../../os/inode-flags.js';
 import { openFlags } from '../../os/open-flags.js';
-import { type Entry, type Ino, type InodeFlags, type OpenFile, S_IFDIR, S_IFREG } from '../../vfs/file-system.js';
+import { type Entry, type Ino, type InodeFlags, type MaybePromise, type OpenFile, S_IFDIR, S_IFREG } from '../../vfs/file-system.js';
+import { andThen } from '../../vfs/maybe.js';
 import { type AttributeChanges, type InodeFlagChanges, withoutPrivileges } from '../../vfs/writable-file-system.js';
+import type { SpoolClones } from './spool-clones.js';
 import type { SpoolCore } from './spool-core.js';
 import { SpoolWriter } from './spool-file.js';
 import type { SpoolNode } from './spool-node.js';
@@ -19,16 +21,22 @@ const noInodeFlags: InodeFlags = { flags: 0, projectId: 0, fatAttributes: 0 };
 
 export class SpoolAttributes {
   readonly #core: SpoolCore;
+  readonly #clones: SpoolClones;
 
-  constructor(core: SpoolCore) {
+  constructor(core: SpoolCore, clones: SpoolClones) {
     this.#core = core;
+    this.#clones = clones;
   }
 
   /** ctime is the system's: kernels that keep it themselves are not asked to. */
-  set(ino: Ino, changes: AttributeChanges, file: OpenFile | undefined): Entry {
+  set(ino: Ino, changes: AttributeChanges, file: OpenFile | undefined): MaybePromise<Entry> {
     const node = this.#core.begin(ino);
-    const { size, uid, gid, mode, killPrivileges, atime, mtime } = changes;
-    if (size !== undefined) this.#resize(node, size, file);
+    const { size } = changes;
+    if (size === undefined) return this.#set(node, changes);
+    return andThen(this.#resize(node, size, file), () => this.#set(this.#core.begin(ino), changes));
+  }
+
+  #set(node: SpoolNode, { uid, gid, mode, killPrivileges, atime, mtime }: AttributeChanges): Entry {
     const { fd, name } = this.#core.reach(node);
     if (uid !== undefined || gid !== undefined) changeOwnerAt(fd, name, uid ?? unchanged, gid ?? unchanged);
     if (mode !== undefined) changeModeAt(fd, name, mode & permissionMask);
@@ -56,13 +64,17 @@ export class SpoolAttributes {
     });
   }
 
-  #resize(node: SpoolNode, size: number, file: OpenFile | undefined): void {
+  #resize(node: SpoolNode, size: number, file: OpenFile | undefined): MaybePromise<void> {
     if (node.type === S_IFDIR) throw new FileError('IS_A_DIRECTORY', 'a directory has no size to be set');
     if (node.type !== S_IFREG) throw new FileError('INVALID_ARGUMENT', 'only regular files have a size to be set');
     if (file instanceof SpoolWriter && file.node === node) {
-      ftruncateSync(file.fd, size);
-      return;
+      return this.#clones.resize(node, size, () => ftruncateSync(file.fd, size), file);
     }
+    return this.#clones.resize(node, size, () => this.#truncate(node, size));
+  }
+
+  #truncate(node: SpoolNode, size: number): void {
+    this.#core.begin(node.ino);
     const fd = this.#core.open(node, O_WRONLY);
     try {
       ftruncateSync(fd, size);

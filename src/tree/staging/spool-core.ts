@@ -7,7 +7,7 @@ import { type FileStat, statAt } from '../../os/file-stat.js';
 import type { NamedFile } from '../../os/named-xattrs.js';
 import { openFlags } from '../../os/open-flags.js';
 import { systemError } from '../../os/system-calls.js';
-import type { Attributes, Entry, Ino } from '../../vfs/file-system.js';
+import { type Attributes, type Entry, type Ino, S_IFREG } from '../../vfs/file-system.js';
 import { printableName } from '../../vfs/name.js';
 import { SpoolDescriptors } from './spool-descriptors.js';
 import type { Location, SpoolNode } from './spool-node.js';
@@ -20,6 +20,7 @@ const dots = new Set(['', '.', '..']);
 
 /** Nothing but the kernel that asks changes the spool, and the kernel knows what it asked for. */
 const believedMs = 3_600_000;
+const blockBytes = 512;
 
 export interface SpoolOptions {
   /** An existing directory that only this object changes. */
@@ -32,6 +33,8 @@ export class SpoolCore {
   readonly nodes: SpoolNodes;
   readonly #descriptors = new SpoolDescriptors();
   readonly #options: SpoolOptions;
+  /** Whether the file has bytes that are not in the spool. */
+  isClone: (node: SpoolNode) => boolean = () => false;
   #closed = false;
   #changedByOthers = false;
 
@@ -95,7 +98,11 @@ export class SpoolCore {
   }
 
   entry(node: SpoolNode, stat = this.stat(node)): Entry {
-    return { attributes: attributesOf(node, stat), ttlMs: believedMs };
+    const attributes = attributesOf(node, stat);
+    const { size, blocks } = stat;
+    if (node.type !== S_IFREG || blocks * blockBytes >= size || !this.isClone(node)) return { attributes, ttlMs: believedMs };
+    // Programs take a file without blocks for one of zeros, without reading it.
+    return { attributes: { ...attributes, blocks: Math.ceil(size / blockBytes) }, ttlMs: believedMs };
   }
 
   /** What was found or made under a name; the kernel knows of it from here on. */

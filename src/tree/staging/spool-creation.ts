@@ -15,7 +15,8 @@ import {
 import { type FileStat, statAt, statIfThere } from '../../os/file-stat.js';
 import type { NamedFile } from '../../os/named-xattrs.js';
 import { openFlags } from '../../os/open-flags.js';
-import { type Entry, type Ino, S_IFDIR, S_IFLNK, S_IFMT } from '../../vfs/file-system.js';
+import { type Entry, type Ino, type MaybePromise, S_IFDIR, S_IFLNK, S_IFMT } from '../../vfs/file-system.js';
+import { andThen } from '../../vfs/maybe.js';
 import type { Caller, Created, NewFile, NewNode, NewSpecialFile } from '../../vfs/writable-file-system.js';
 import { type SpoolCore, locationOf } from './spool-core.js';
 import type { SpoolNode } from './spool-node.js';
@@ -48,7 +49,7 @@ export class SpoolCreation {
     this.#files = files;
   }
 
-  file(parentIno: Ino, name: Buffer, asked: NewFile): Created {
+  file(parentIno: Ino, name: Buffer, asked: NewFile): MaybePromise<Created> {
     const parent = this.#parent(parentIno);
     const location = locationOf(parent.node, name);
     let fd: number;
@@ -118,17 +119,20 @@ export class SpoolCreation {
     }
   }
 
-  #existing({ node: parent, fd }: Parent, name: Buffer, asked: NewFile): Created {
+  #existing({ node: parent, fd }: Parent, name: Buffer, asked: NewFile): MaybePromise<Created> {
     const stat = statIfThere(fd, name);
     if (stat === undefined) throw new FileError('NOT_SUPPORTED', 'the file went away while it was opened');
     const location = locationOf(parent, name);
     const node = this.#core.nodes.obtain(stat, location);
-    try {
-      const file = this.#files.write(node, asked);
-      return { entry: this.#core.told(location, this.#core.stat(node)), file };
-    } catch (error) {
+    const fail = (error: unknown): never => {
       this.#core.nodes.dropIfUnused(node);
       throw error;
+    };
+    try {
+      const created = andThen(this.#files.write(node, asked), (file) => ({ entry: this.#core.told(location, this.#core.stat(node)), file }));
+      return created instanceof Promise ? created.catch(fail) : created;
+    } catch (error) {
+      return fail(error);
     }
   }
 }

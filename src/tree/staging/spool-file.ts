@@ -2,8 +2,10 @@
 import { closeSync, fchmodSync, readSync, writeSync } from 'node:fs';
 import { allocateRange, seekTo } from '../../os/file-extents.js';
 import { statAt } from '../../os/file-stat.js';
-import type { OpenFile } from '../../vfs/file-system.js';
+import type { MaybePromise, OpenFile } from '../../vfs/file-system.js';
 import { type Allocation, type WritableFile, type WriteOptions, withoutPrivileges } from '../../vfs/writable-file-system.js';
+import type { SpoolClone } from './spool-clone.js';
+import type { SpoolClones } from './spool-clones.js';
 import { memoryOfThisTurn } from './spool-memory.js';
 import type { SpoolNode } from './spool-node.js';
 
@@ -15,18 +17,27 @@ export class SpoolReader implements OpenFile {
   readonly caching = 'exclusive';
   readonly node: SpoolNode;
   readonly fd: number;
+  readonly clones: SpoolClones;
   readonly #closed: (file: SpoolReader) => void;
   #isOpen = true;
   /** Who needs the descriptor still: whoever has the file open, and calls on other threads. */
   #users = 1;
 
-  constructor(node: SpoolNode, fd: number, closed: (file: SpoolReader) => void) {
+  constructor(node: SpoolNode, fd: number, clones: SpoolClones, closed: (file: SpoolReader) => void) {
+    this.clones = clones;
     this.node = node;
     this.fd = fd;
     this.#closed = closed;
   }
 
-  read(offset: number, length: number): readonly Uint8Array[] {
+  /** Where its bytes are if they are not in the spool. */
+  get clone(): SpoolClone | undefined {
+    return this.node.clone ?? undefined;
+  }
+
+  read(offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
+    const { clone } = this;
+    if (clone !== undefined) return clone.read(offset, length);
     const memory = memoryOfThisTurn(length);
     let filled = 0;
     while (filled < length) {
@@ -37,8 +48,8 @@ export class SpoolReader implements OpenFile {
     return filled === 0 ? [] : [memory.subarray(0, filled)];
   }
 
-  seek(offset: number, what: 'data' | 'hole'): number {
-    return seekTo(what, this.fd, offset);
+  seek(offset: number, what: 'data' | 'hole'): MaybePromise<number> {
+    return this.clone?.seek(offset, what) ?? seekTo(what, this.fd, offset);
   }
 
   close(): void {
@@ -66,10 +77,10 @@ export class SpoolReader implements OpenFile {
 
 /** Open for writing, and for reading where the daemon may. */
 export class SpoolWriter extends SpoolReader implements WritableFile {
-  write(offset: number, data: Buffer, { killPrivileges }: WriteOptions): number {
-    const written = writeAll(this.fd, data, offset);
-    if (killPrivileges && this.node.privileged) dropPrivileges(this.node, this.fd);
-    return written;
+  write(offset: number, data: Buffer, options: WriteOptions): MaybePromise<number> {
+    if (this.clone === undefined) return this.#write(offset, data, options);
+    const kept = Buffer.from(data);
+    return this.#filled(() => this.#write(offset, kept, options));
   }
 
   /** The system has everything already. */
@@ -77,8 +88,22 @@ export class SpoolWriter extends SpoolReader implements WritableFile {
     return undefined;
   }
 
-  allocate({ kind, ...range }: Allocation): void {
-    allocateRange(this.fd, kind, range);
+  allocate({ kind, ...range }: Allocation): MaybePromise<void> {
+    const allocate = (): void => allocateRange(this.fd, kind, range);
+    return this.clone === undefined ? allocate() : this.#filled(allocate);
+  }
+
+  #write(offset: number, data: Buffer, { killPrivileges }: WriteOptions): number {
+    const written = writeAll(this.fd, data, offset);
+    if (killPrivileges && this.node.privileged) dropPrivileges(this.node, this.fd);
+    return written;
+  }
+
+  #filled<T>(change: () => T): Promise<T> {
+    return this.during(async () => {
+      await this.clones.fill(this.node, this);
+      return change();
+    });
   }
 }
 

@@ -1,5 +1,6 @@
 /** One file, directory or other thing of a spool that the kernel knows or has open. */
 import type { Ino } from '../../vfs/file-system.js';
+import type { SpoolClone } from './spool-clone.js';
 
 /** What is the same thing in the spool, whatever it is called: its inode there, with the device where that is not the spool's own. */
 export type SpoolKey = number | string;
@@ -30,6 +31,8 @@ export class SpoolNode {
   privileged = false;
   /** Whether this directory has a default ACL; undefined if it was not looked at. */
   hasDefaultAcl: boolean | undefined;
+  /** Null if it is none, undefined if it was not looked at. */
+  clone: SpoolClone | null | undefined;
   #first: Location | undefined;
   #others: Location[] | undefined;
 

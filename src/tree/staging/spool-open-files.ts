@@ -2,8 +2,10 @@
 import { closeSync } from 'node:fs';
 import { FileError, codeOf } from '../../errors.js';
 import { openFlags } from '../../os/open-flags.js';
-import { S_IFDIR, S_IFREG } from '../../vfs/file-system.js';
+import { type MaybePromise, S_IFDIR, S_IFREG } from '../../vfs/file-system.js';
+import { andThen } from '../../vfs/maybe.js';
 import type { OpenOptions } from '../../vfs/writable-file-system.js';
+import type { SpoolClones } from './spool-clones.js';
 import type { SpoolCore } from './spool-core.js';
 import { SpoolReader, SpoolWriter, dropPrivileges } from './spool-file.js';
 import type { SpoolNode } from './spool-node.js';
@@ -12,12 +14,14 @@ const { O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = openFlags;
 
 export class SpoolOpenFiles {
   readonly #core: SpoolCore;
+  readonly #clones: SpoolClones;
   readonly #open = new Map<SpoolNode, Set<SpoolReader>>();
   #files = 0;
   #writers = 0;
 
-  constructor(core: SpoolCore) {
+  constructor(core: SpoolCore, clones: SpoolClones) {
     this.#core = core;
+    this.#clones = clones;
   }
 
   get files(): number {
@@ -30,26 +34,20 @@ export class SpoolOpenFiles {
 
   read(node: SpoolNode): SpoolReader {
     checkRegular(node);
-    return this.#add(new SpoolReader(node, this.#core.open(node, O_RDONLY), this.#remove));
+    this.#clones.of(node);
+    return this.#add(new SpoolReader(node, this.#core.open(node, O_RDONLY), this.#clones, this.#remove));
   }
 
-  write(node: SpoolNode, { truncate, killPrivileges }: OpenOptions): SpoolWriter {
+  write(node: SpoolNode, options: OpenOptions): MaybePromise<SpoolWriter> {
     checkRegular(node);
-    const fd = this.#openToWrite(node, truncate ? O_TRUNC : 0);
-    if (truncate && killPrivileges && node.privileged) {
-      try {
-        dropPrivileges(node, fd);
-      } catch (error) {
-        closeSync(fd);
-        throw error;
-      }
-    }
-    return this.adopt(node, fd);
+    return andThen(options.truncate ? this.#clones.settled(node) : undefined, () => this.#write(node, options));
   }
 
   /** The writer on a descriptor that was just made. */
   adopt(node: SpoolNode, fd: number): SpoolWriter {
-    return this.#add(new SpoolWriter(node, fd, this.#remove));
+    // Known by now if it could be one.
+    node.clone ??= null;
+    return this.#add(new SpoolWriter(node, fd, this.#clones, this.#remove));
   }
 
   /** A file that is open to be written, else one that is open to be read. */
@@ -60,6 +58,20 @@ export class SpoolOpenFiles {
 
   closeAll(): void {
     for (const file of [...this.#open.values()].flatMap((files) => [...files])) file.close();
+  }
+
+  #write(node: SpoolNode, { truncate, killPrivileges }: OpenOptions): SpoolWriter {
+    this.#core.begin(node.ino);
+    this.#clones.of(node);
+    const fd = this.#openToWrite(node, truncate ? O_TRUNC : 0);
+    try {
+      if (truncate) this.#clones.emptied(node);
+      if (truncate && killPrivileges && node.privileged) dropPrivileges(node, fd);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    return this.adopt(node, fd);
   }
 
   /** The daemon may not read all that its user may write. */

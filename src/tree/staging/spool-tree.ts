@@ -16,13 +16,16 @@ import {
   type FileSystemStatistics,
   type Ino,
   type InodeFlags,
+  type MaybePromise,
   type OpenFile,
   S_IFDIR,
   S_IFLNK,
   S_IFREG,
 } from '../../vfs/file-system.js';
 import type { CopiedRange, WritableFileSystem, WriteOperations } from '../../vfs/writable-file-system.js';
+import { OpenArchiveFile } from '../pxar-archive.js';
 import { SpoolAttributes } from './spool-attributes.js';
+import { SpoolClones, type CloneSource } from './spool-clones.js';
 import { SpoolCore, type SpoolOptions, locationOf } from './spool-core.js';
 import { SpoolCreation } from './spool-creation.js';
 import { SpoolReader, SpoolWriter } from './spool-file.js';
@@ -33,6 +36,15 @@ import { SpoolOpenFiles } from './spool-open-files.js';
 import { type ReservedXattrs, SpoolXattrs } from './spool-xattrs.js';
 
 const { O_RDONLY } = openFlags;
+const noClones: CloneSource = {
+  any: false,
+  adopt: () => {
+    throw mustCopy();
+  },
+  contentOf: () => {
+    throw mustCopy();
+  },
+};
 /** Copies of this length do not keep others waiting; programs ask for the rest. */
 const copyBytesMax = 16 * 1024 * 1024;
 const nameLengthMax = 255;
@@ -42,6 +54,8 @@ const closeAside = promisify(close);
 export interface SpoolTreeOptions extends SpoolOptions {
   /** Nothing unless said. */
   readonly reservedXattrs?: ReservedXattrs;
+  /** Where clones have their bytes. There are none unless said. */
+  readonly clones?: CloneSource;
 }
 
 export class SpoolTree implements WritableFileSystem {
@@ -50,14 +64,17 @@ export class SpoolTree implements WritableFileSystem {
   readonly #core: SpoolCore;
   readonly #xattrs: SpoolXattrs;
   readonly #files: SpoolOpenFiles;
+  readonly #clones: SpoolClones;
   readonly #attributes: SpoolAttributes;
 
   constructor(options: SpoolTreeOptions) {
     this.#core = new SpoolCore(options);
     this.root = this.#core.nodes.root.ino;
     this.#xattrs = new SpoolXattrs(this.#core, options.reservedXattrs ?? (() => undefined));
-    this.#files = new SpoolOpenFiles(this.#core);
-    this.#attributes = new SpoolAttributes(this.#core);
+    this.#clones = new SpoolClones(this.#core, this.#xattrs, options.clones ?? noClones);
+    this.#core.isClone = (node) => this.#clones.of(node) !== undefined;
+    this.#files = new SpoolOpenFiles(this.#core, this.#clones);
+    this.#attributes = new SpoolAttributes(this.#core, this.#clones);
     this.writing = this.#writeOperations();
   }
 
@@ -67,7 +84,7 @@ export class SpoolTree implements WritableFileSystem {
   }
 
   get openWriters(): number {
-    return this.#files.writers;
+    return this.#files.writers + this.#clones.filling;
   }
 
   /** Inodes that the kernel knows or has open. */
@@ -166,9 +183,14 @@ export class SpoolTree implements WritableFileSystem {
       setInodeFlags: (ino, changes) => this.#attributes.setFlags(ino, changes),
       open: (ino, options) => this.#files.write(this.#core.begin(ino), options),
       copyRange: copySpooled,
-      sync: (ino, { dataOnly }) => this.#sync(this.#core.begin(ino), dataOnly ? syncs.data : syncs.all),
+      sync: (ino, { dataOnly }) => this.#syncNode(this.#core.begin(ino), dataOnly),
       forget: (ino) => this.#forget(ino),
     };
+  }
+
+  /** What makes a file a clone is no data. */
+  #syncNode(node: SpoolNode, dataOnly: boolean): Promise<void> | undefined {
+    return this.#sync(node, dataOnly && this.#clones.of(node) === undefined ? syncs.data : syncs.all);
   }
 
   /** On another thread: the disk takes its time. */
@@ -188,10 +210,19 @@ export class SpoolTree implements WritableFileSystem {
   }
 }
 
-/** Between two files of spools: the kernel reads and writes others itself. */
-export function copySpooled({ source, sourceOffset, target, targetOffset, length }: CopiedRange): number {
-  if (!(source instanceof SpoolReader) || !(target instanceof SpoolWriter)) {
-    throw new FileError('NOT_SUPPORTED', 'ranges are copied only between files of a spool');
+/** Between two files of spools, or a whole file of an archive into one: the kernel reads and writes others itself. */
+export function copySpooled({ source, sourceOffset, target, targetOffset, length }: CopiedRange): MaybePromise<number> {
+  if (!(target instanceof SpoolWriter)) throw mustCopy();
+  const cloned = source instanceof SpoolReader ? source.clone : source instanceof OpenArchiveFile ? source : undefined;
+  if (cloned !== undefined) {
+    const isSameSpool = !(source instanceof SpoolReader) || source.clones === target.clones;
+    if (!isSameSpool || sourceOffset !== targetOffset) throw mustCopy();
+    return target.clones.clone(target, cloned, { offset: targetOffset, length });
   }
+  if (!(source instanceof SpoolReader) || target.clone !== undefined) throw mustCopy();
   return copyRange(source.fd, { offset: sourceOffset, length: Math.min(length, copyBytesMax) }, target.fd, targetOffset);
+}
+
+function mustCopy(): FileError {
+  return new FileError('NOT_SUPPORTED', 'ranges are copied only between files of a spool, or from the same place of a file in an archive');
 }

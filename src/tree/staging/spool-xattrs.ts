@@ -24,12 +24,12 @@ export class SpoolXattrs {
 
   list(ino: Ino): readonly Buffer[] {
     const node = this.#core.begin(ino);
-    return listXattrsOf(this.#core.reach(node)).filter((name) => !isReserved(name));
+    return listXattrsOf(this.#core.reach(node)).filter((name) => !isReservedXattr(name));
   }
 
   get(ino: Ino, name: Buffer): Buffer | undefined {
     const node = this.#core.begin(ino);
-    return isReserved(name) ? this.#reserved(ino, name) : getXattrOf(this.#core.reach(node), name);
+    return isReservedXattr(name) ? this.#reserved(ino, name) : getXattrOf(this.#core.reach(node), name);
   }
 
   set(ino: Ino, { name, value, mode, killSetGroupId }: NewXattr): void {
@@ -78,11 +78,11 @@ export class SpoolXattrs {
   }
 }
 
-function isReserved(name: Buffer): boolean {
+export function isReservedXattr(name: Buffer): boolean {
   return name.subarray(0, reservedPrefix.length).toString('latin1') === reservedPrefix;
 }
 
 function refuseReserved(name: Buffer): void {
-  if (!isReserved(name)) return;
+  if (!isReservedXattr(name)) return;
   throw new FileError('NOT_PERMITTED', `${name.toString()}: attributes that begin with ${reservedPrefix} are set by pbsfs only`);
 }

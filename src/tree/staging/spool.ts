@@ -56,6 +56,25 @@ export class Spool {
     return new GroupSpool(directory);
   }
 
+  /** For what is to be staged all at once, beside the group's own; gone with the daemon until it is adopted. */
+  fresh(group: GroupName): GroupSpool {
+    const name = `${removedPrefix}new-${spoolName(group)}`;
+    this.#remove(name);
+    mkdirSync(join(this.#groups, name, 'top'), { recursive: true, mode: 0o700 });
+    return new GroupSpool(join(this.#groups, name));
+  }
+
+  /** It becomes what is staged in the group, where nothing is, at once. */
+  async adopt(group: GroupName, { directory }: GroupSpool): Promise<void> {
+    await this.sync();
+    renameSync(directory, join(this.#groups, spoolName(group)));
+    await this.sync();
+  }
+
+  discardFresh({ directory }: GroupSpool): void {
+    this.#remove(basename(directory));
+  }
+
   /** What was staged is gone at once, its space a little later. */
   discard(group: GroupName): void {
     const name = `${removedPrefix}${spoolName(group)}`;
@@ -98,6 +117,11 @@ export class GroupSpool {
 
   get top(): string {
     return join(this.directory, 'top');
+  }
+
+  /** Of the archives that files are clones of. */
+  get origins(): string {
+    return join(this.directory, 'origins.json');
   }
 
   get images(): string {

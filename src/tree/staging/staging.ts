@@ -5,15 +5,19 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ArchiveSpec } from '../../backup/archive-spec.js';
 import type { ArchiveMode, BackupEncryption, BackupObserver, BackupResult } from '../../backup/backup-request.js';
-import { FileError, MountError, messageOf } from '../../errors.js';
+import { FileError, MountError, StoreError, messageOf } from '../../errors.js';
 import { manifestFileName } from '../../format/archive-name.js';
 import { groupPath, type GroupName } from '../../format/snapshot-name.js';
+import { resolveTime } from '../../store/snapshot-reference.js';
 import type { ChunkWriter } from '../../store/chunk-writer.js';
 import type { Ino } from '../../vfs/file-system.js';
 import type { TreeContext } from '../context.js';
+import { CloneOrigins } from './clone-origins.js';
 import { ImageRooms } from './image-rooms.js';
+import { stageSnapshot, type StageResult } from './snapshot-stager.js';
 import { Spool, noStaging, type GroupSpool } from './spool.js';
 import { SpoolTree } from './spool-tree.js';
+import { clonedContent } from './staged-content.js';
 import { StagedImages, type ImageWorks } from './staged-images.js';
 import { stagedKind } from './staged-name.js';
 import { StagingTree } from './staging-tree.js';
@@ -36,10 +40,16 @@ export interface CommitOptions {
   readonly signal: AbortSignal;
 }
 
+export interface StageOptions extends Pick<CommitOptions, 'observer' | 'signal'> {
+  /** A time, the beginning of one, or `latest`. */
+  readonly from: string;
+}
+
 export interface StagingArea {
   readonly group: GroupName;
   readonly tree: StagingTree;
   readonly spool: GroupSpool;
+  readonly origins: CloneOrigins;
   /** Why the last commit failed. */
   error: string | undefined;
   isCommitted: boolean;
@@ -57,6 +67,8 @@ export class Staging {
   readonly #spool: Spool;
   readonly #areas = new Map<string, StagingArea>();
   readonly #commits = new Set<Promise<unknown>>();
+  /** Groups in which a snapshot is being staged. */
+  readonly #staging = new Set<string>();
   readonly #closing = new AbortController();
   #works: Promise<ImageWorks> | undefined;
   #writer: ChunkWriter | undefined;
@@ -89,7 +101,51 @@ export class Staging {
   /** EXISTS if there is one. */
   begin(group: GroupName): StagingArea {
     if (this.area(group) !== undefined) throw new FileError('INVALID_ARGUMENT', `something is staged in ${groupPath(group)} already`);
+    if (this.#staging.has(groupPath(group))) throw new MountError('BUSY', `a snapshot of ${groupPath(group)} is being staged`);
     return this.#open(group);
+  }
+
+  /** Everything of a snapshot, or nothing. EXISTS if something is staged already; what keeps the snapshot from being read. */
+  async stage(group: GroupName, options: StageOptions): Promise<StageResult> {
+    const name = groupPath(group);
+    const area = this.area(group);
+    const isEmpty = area !== undefined && !area.isCommitted && readdirSync(area.spool.top).length === 0;
+    if (area !== undefined && !isEmpty) throw new StoreError('EXISTS', `something is staged in ${name} already: commit it, or remove ${stagingName} first`);
+    if (this.#staging.has(name)) throw new MountError('BUSY', `a snapshot of ${name} is being staged`);
+    this.#staging.add(name);
+    const work = this.#stage(group, options);
+    this.#commits.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#commits.delete(work);
+      this.#staging.delete(name);
+      await this.#endIdleWorks();
+    }
+  }
+
+  async #stage(group: GroupName, { from, observer, signal }: StageOptions): Promise<StageResult> {
+    const snapshot = await resolveTime(this.#context.store, group, from);
+    const path = `${groupPath(group)}/${stagingName}`;
+    const fresh = this.#spool.fresh(group);
+    const origins = new CloneOrigins(this.#context, fresh.origins, this.#log);
+    const images = new StagedImages(this.#context, path, fresh.images, () => this.#imageWorks());
+    try {
+      const shared = { context: this.#context, origins, images, key: this.#key(), spool: fresh, observer };
+      const result = await stageSnapshot({ ...shared, snapshot, signal: AbortSignal.any([signal, this.#closing.signal]) });
+      await images.close();
+      const empty = this.area(group);
+      if (empty !== undefined) await this.#drop(empty);
+      await this.#spool.adopt(group, fresh);
+      await this.#open(group).origins.hold();
+      return result;
+    } catch (error) {
+      await images.close();
+      this.#spool.discardFresh(fresh);
+      throw error;
+    } finally {
+      origins.release();
+    }
   }
 
   /** NOT_EMPTY unless everything in it was removed before. */
@@ -138,7 +194,10 @@ export class Staging {
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.allSettled(this.#commits);
-    for (const { tree } of this.#areas.values()) await tree.close();
+    for (const { tree, origins } of this.#areas.values()) {
+      await tree.close();
+      origins.release();
+    }
     this.#areas.clear();
     await this.#writer?.close();
     this.#spool.close();
@@ -171,6 +230,7 @@ export class Staging {
       chunkAverageBytes: archiveChunkAverageBytes,
       changed: new Map(),
       prepared: new Map(await Promise.all(images)),
+      clonedContent: area.origins.any ? (archive, file) => clonedContent(area.origins, archive, file) : undefined,
       beforeFinish: async (manifest) => {
         area.spool.record = { time, manifest: sha256(manifest) };
         await this.#spool.sync();
@@ -187,8 +247,9 @@ export class Staging {
       this.#spool.discard(group);
       return;
     }
-    const { tree, spool } = this.#open(group);
+    const { tree, spool, origins } = this.#open(group);
     spool.record = undefined;
+    await origins.hold();
     if (tree.images.names().length === 0) return;
     try {
       // Chunks of images that no index names yet are kept from garbage collection by the writer's lock.
@@ -211,8 +272,10 @@ export class Staging {
     const path = `${groupPath(group)}/${stagingName}`;
     const log = (line: string): void => this.#log(`${path}: ${line}`);
     const { nodes } = this.#context;
-    const area: StagingArea = { group, spool, error: undefined, isCommitted: false, tree: new StagingTree({
-      spool: new SpoolTree({ directory: spool.top, allocateIno: () => nodes.allocate(), log, reservedXattrs: (ino, name) => reserved(area, ino, name) }),
+    const origins = new CloneOrigins(this.#context, spool.origins, log);
+    const reservedXattrs = (ino: Ino, name: Buffer): Buffer | undefined => reserved(area, ino, name);
+    const area: StagingArea = { group, spool, origins, error: undefined, isCommitted: false, tree: new StagingTree({
+      spool: new SpoolTree({ directory: spool.top, allocateIno: () => nodes.allocate(), log, reservedXattrs, clones: origins }),
       images: new StagedImages(this.#context, path, spool.images, () => this.#imageWorks()),
       key: this.#key(),
       log,
@@ -245,13 +308,14 @@ export class Staging {
   async #drop(area: StagingArea): Promise<void> {
     this.#areas.delete(groupPath(area.group));
     await area.tree.close();
+    area.origins.release();
     this.#spool.discard(area.group);
     await this.#endIdleWorks();
   }
 
   /** Where no image is staged nobody needs to keep garbage collection out. */
   async #endIdleWorks(): Promise<void> {
-    if ([...this.#areas.values()].some(({ tree }) => tree.images.names().length > 0)) return;
+    if (this.#staging.size > 0 || [...this.#areas.values()].some(({ tree }) => tree.images.names().length > 0)) return;
     const writer = this.#writer;
     this.#works = undefined;
     this.#writer = undefined;

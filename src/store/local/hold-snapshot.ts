@@ -1,0 +1,39 @@
+/** A snapshot that somebody reads for long. Format: datastore, section 3.6. */
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StoreError, codeOf } from '../../errors.js';
+import { manifestFileName } from '../../format/archive-name.js';
+import { snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
+import type { HeldSnapshot } from '../datastore.js';
+import { lockSnapshot } from './begin-backup.js';
+import { LockStack } from './locks.js';
+import { ownerToGive } from './ownership.js';
+import { permissionOf } from './permission.js';
+import { serverOf, type ServerPaths } from './server.js';
+
+export async function holdLocalSnapshot(
+  location: string,
+  paths: ServerPaths,
+  snapshot: SnapshotName,
+  warn: (line: string) => void,
+): Promise<HeldSnapshot> {
+  const locks = new LockStack();
+  try {
+    const owner = await ownerToGive(location, warn);
+    await lockSnapshot({ location, owner, warn, ...(await serverOf(location, paths)) }, snapshot, 'shared', locks);
+    await checkFinished(join(location, snapshotPath(snapshot)));
+    return locks;
+  } catch (error) {
+    locks.release();
+    throw permissionOf(error);
+  }
+}
+
+async function checkFinished(directory: string): Promise<void> {
+  try {
+    await lstat(join(directory, manifestFileName));
+  } catch (cause) {
+    if (codeOf(cause) !== 'ENOENT' && codeOf(cause) !== 'ENOTDIR') throw cause;
+    throw new StoreError('NOT_FOUND', `${directory} is no finished snapshot any more`, { cause });
+  }
+}
