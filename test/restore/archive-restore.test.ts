@@ -318,7 +318,7 @@ describe('classes that are left out', () => {
     expect({ failures, warnings }).toEqual({ failures: [], warnings: expect.arrayContaining([]) as string[] });
     const { mode, uid, mtimeMs } = lstatSync(join(target, 'f'));
     const attributes = execFileSync('getfattr', ['-m', '-', join(target, 'f')], { encoding: 'latin1' }).match(/^[a-z]+\..*$/gm) ?? [];
-    const flags = execFileSync('lsattr', [join(target, 'f')], { encoding: 'utf8' }).includes('d') ? 'd' : '';
+    const flags = execFileSync('lsattr', [join(target, 'f')], { encoding: 'utf8' }).split(' ')[0]?.includes('d') === true ? 'd' : '';
     return [(mode & 0o7777).toString(8), uid, mtimeMs === 1_600_000_000_123.4568 ? 'old' : 'now', ...attributes, flags, ...readdirSync(target)].join(' ');
   };
 

@@ -39,7 +39,7 @@ export class SpoolClone {
 
   /** Whether the file can become so long, or its content is that long, with nothing but zeros from `from` on. */
   hasHole(from: number, end: number): MaybePromise<boolean> {
-    if (from === end) return true;
+    if (from >= end) return true;
     return andThen(this.content(), ({ stream, offset, size }) => end <= size && dataFrom(stream, offset + from, offset + end) >= offset + end);
   }
 }

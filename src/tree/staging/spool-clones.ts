@@ -5,6 +5,7 @@
  */
 import { closeSync, fdatasync, fstatSync, ftruncateSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { zeros } from '../../archive/zero-chunk.js';
 import type { PxarContentRange } from '../../archive/pxar-tree.js';
 import { FileError, codeOf, messageOf } from '../../errors.js';
 import { eachPiece } from '../../restore/file-content.js';
@@ -106,6 +107,19 @@ export class SpoolClones {
   clone(file: UsedFile, source: OpenArchiveFile | SpoolClone, range: CloneRange): MaybePromise<number> {
     if (source instanceof SpoolClone) return this.#extend(file, source.fact, source.size, range);
     return andThen(this.#adopt(source.archive), (origin) => this.#extend(file, { origin, node: source.node }, source.content.size, range));
+  }
+
+  /** Whether what is written behind the end of a clone is zeros that its archive has there too: programs copy holes so. */
+  growByZeros({ node, fd }: UsedFile, offset: number, data: Buffer): MaybePromise<boolean> {
+    const clone = this.of(node);
+    const end = offset + data.length;
+    if (clone === undefined || clone.filling !== undefined || node.privileged || offset < clone.size) return false;
+    if (!data.equals(zeros.subarray(0, data.length))) return false;
+    return andThen(clone.hasHole(clone.size, end), (isHole) => {
+      if (isHole) ftruncateSync(fd, end);
+      if (isHole) clone.size = end;
+      return isHole;
+    });
   }
 
   #adopt(archive: ArchiveSource): MaybePromise<string> {

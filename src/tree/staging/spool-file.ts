@@ -3,6 +3,7 @@ import { closeSync, fchmodSync, readSync, writeSync } from 'node:fs';
 import { allocateRange, seekTo } from '../../os/file-extents.js';
 import { statAt } from '../../os/file-stat.js';
 import type { MaybePromise, OpenFile } from '../../vfs/file-system.js';
+import { andThen } from '../../vfs/maybe.js';
 import { type Allocation, type WritableFile, type WriteOptions, withoutPrivileges } from '../../vfs/writable-file-system.js';
 import type { SpoolClone } from './spool-clone.js';
 import type { SpoolClones } from './spool-clones.js';
@@ -80,7 +81,7 @@ export class SpoolWriter extends SpoolReader implements WritableFile {
   write(offset: number, data: Buffer, options: WriteOptions): MaybePromise<number> {
     if (this.clone === undefined) return this.#write(offset, data, options);
     const kept = Buffer.from(data);
-    return this.#filled(() => this.#write(offset, kept, options));
+    return andThen(this.clones.growByZeros(this, offset, kept), (grown) => (grown ? kept.length : this.#filled(() => this.#write(offset, kept, options))));
   }
 
   /** The system has everything already. */
@@ -90,7 +91,11 @@ export class SpoolWriter extends SpoolReader implements WritableFile {
 
   allocate({ kind, ...range }: Allocation): MaybePromise<void> {
     const allocate = (): void => allocateRange(this.fd, kind, range);
-    return this.clone === undefined ? allocate() : this.#filled(allocate);
+    const { clone } = this;
+    if (clone === undefined) return allocate();
+    // As programs do that copy what is sparse, behind the end and where there are holes anyway.
+    const isHoleAnyway = kind === 'punch' && clone.hasHole(range.offset, Math.min(range.offset + range.length, clone.size));
+    return andThen(isHoleAnyway, (nothing) => (nothing ? undefined : this.#filled(allocate)));
   }
 
   #write(offset: number, data: Buffer, { killPrivileges }: WriteOptions): number {
