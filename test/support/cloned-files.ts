@@ -1,5 +1,6 @@
 /** What the spool of a mount has of a staged file: whether it is a clone, and what it takes. */
-import { closeSync, lstatSync, openSync, readdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { getXattr } from '../../src/os/xattrs.js';
 import type { StagedMount } from './staged-mount.js';
@@ -23,9 +24,8 @@ export function isClone(path: string): boolean {
 
 /** Bytes that the files below a directory take on disk. */
 export function bytesTaken(directory: string): number {
-  const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile()).map((entry) => lstatSync(join(entry.parentPath, entry.name)));
-  return files.reduce((sum, { blocks }) => sum + blocks * 512, 0);
+  const blocks = execFileSync('find', [directory, '-type', 'f', '-printf', '%b\n'], { encoding: 'latin1' });
+  return blocks.split('\n').reduce((sum, line) => sum + Number(line) * 512, 0);
 }
 
 export function chunkFiles(store: string): string[] {

@@ -111,7 +111,9 @@ export class CloneOrigins {
     const known = this.#roots.get(id);
     if (known !== undefined) return known;
     const origin = this.#origins.get(id);
-    if (origin === undefined) throw new StoreError('CHUNK_MISSING', `${this.#path}: the archive that this is a clone of is not in this table any more`);
+    if (origin === undefined) {
+      throw new StoreError('CHUNK_MISSING', `${this.#path}: the archive that this is a clone of is not in this table any more`);
+    }
     const opening = this.#open(origin).then(
       (root) => {
         this.#roots.set(id, root);
@@ -130,7 +132,8 @@ export class CloneOrigins {
     const name = required(snapshot);
     try {
       const state = await readSnapshotState(this.#context, name);
-      const files = wanted.flatMap(({ filename, csum }) => state.manifest?.files.find((file) => file.filename === filename && file.csum === csum) ?? []);
+      const listed = state.manifest?.files ?? [];
+      const files = wanted.flatMap(({ filename, csum }) => listed.filter((file) => file.filename === filename && file.csum === csum));
       const [first] = files;
       if (first === undefined || files.length < wanted.length) throw new StoreError('NOT_FOUND', 'the snapshot is another one now');
       const key = contentKey(state, logicalName(first.filename), files.map(({ csum }) => csum).join());

@@ -64,7 +64,7 @@ export async function stageSnapshot(request: StageRequest): Promise<StageResult>
     warnings += 1;
     observer.warn(line);
   };
-  const work = { ...request, observer: { ...observer, log: observer.log.bind(observer), warn } };
+  const work = { ...request, observer: { ...observer, warn } };
   for (const content of snapshotContents(manifest)) {
     throwIfInterrupted(signal, () => 'nothing is staged');
     const begun = performance.now();
@@ -83,7 +83,8 @@ type StageKind = (request: StageRequest, state: SnapshotState, content: Snapshot
 
 const stageKinds: Record<'archive' | 'image' | 'blob', StageKind> = { archive: stageArchive, image: stageImage, blob: stageBlob };
 
-async function stageArchive({ context, spool, origins, observer, signal }: StageRequest, state: SnapshotState, content: SnapshotContent): Promise<Staged> {
+async function stageArchive(request: StageRequest, state: SnapshotState, content: SnapshotContent): Promise<Staged> {
+  const { context, spool, origins, observer, signal } = request;
   const { name, files } = content;
   const key = contentKey(state, logicalName(files[0].filename), files.map(({ csum }) => csum).join());
   const origin = await origins.adopt({ key, state, files, time: { sec: state.snapshot.time, nsec: 0 } });
@@ -125,7 +126,8 @@ function setIfPossible(fd: number, fact: Buffer): boolean {
   }
 }
 
-async function stageImage({ context, spool, images, key, observer, signal }: StageRequest, state: SnapshotState, content: SnapshotContent): Promise<Staged> {
+async function stageImage(request: StageRequest, state: SnapshotState, content: SnapshotContent): Promise<Staged> {
+  const { context, spool, images, key, observer, signal } = request;
   const { name, files } = content;
   const [file] = files;
   const { index, stream, key: sourceKey } = await openStream(context, state, file);

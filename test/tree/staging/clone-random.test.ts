@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { isClone, spooled } from '../../support/cloned-files.js';
 import { eventually, isAlive, pbsfs } from '../../support/command.js';
 import { canMount } from '../../support/mounted-everything.js';
+import { emptyStore } from '../../support/new-snapshots.js';
 import { noise, Random, seed, text } from '../../support/random.js';
 import { compareRandomOperations } from '../../support/random-file-operations.js';
 import { scratchDirectory } from '../../support/scratch.js';
@@ -21,7 +22,7 @@ const directory = scratchDirectory();
 const source = join(directory, 'source');
 const store = join(directory, 'store');
 
-beforeAll(async () => {
+beforeAll(() => {
   const random = new Random(seed);
   mkdirSync(source);
   for (let i = 0; i < 30; i++) {
@@ -31,7 +32,7 @@ beforeAll(async () => {
   // With a run of zeros that is a chunk of its own.
   truncateSync(join(source, 'f3'), 50 << 20);
   writeFileSync(join(source, 'f3'), 'end', { flag: 'a' });
-  expect(await pbsfs(['init', store])).toMatchObject({ status: 0 });
+  emptyStore(store);
 }, 60_000);
 
 /** The same things to what is at the same place of two directories. */

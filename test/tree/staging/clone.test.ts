@@ -27,6 +27,7 @@ import { bytesTaken, isClone, spooled } from '../../support/cloned-files.js';
 import { eventually, isAlive, pbsfs } from '../../support/command.js';
 import { mountedFileSystem } from '../../support/file-systems.js';
 import { canMount } from '../../support/mounted-everything.js';
+import { emptyStore } from '../../support/new-snapshots.js';
 import { noise } from '../../support/random.js';
 import { scratchDirectory } from '../../support/scratch.js';
 import { beginStaging, commit, eventsOf, isMounted, mountToStage, rsyncDifferences, type StagedMount, type StagedMountOptions } from '../../support/staged-mount.js';
@@ -60,7 +61,7 @@ function makeSource(): void {
 
 beforeAll(async () => {
   makeSource();
-  expect(await pbsfs(['init', store])).toMatchObject({ status: 0 });
+  emptyStore(store);
   const made = await pbsfs(['backup', '--store', store, '--id', 'web1', '--time', time, `x.pxar:${source}`]);
   expect(made).toMatchObject({ status: 0 });
 }, 120_000);
@@ -126,7 +127,7 @@ describe.skipIf(!canMount)('one mount', () => {
   }
 
   describe('programs', () => {
-    test.each([['cp', '--sparse=never'], ['cp', '-a', '--sparse=never'], ['cp', '--sparse=never', '--reflink=auto', '-p']])('%s %s takes no data', async (...words) => {
+    test.each([['cp'], ['cp', '-a'], ['cp', '--sparse=never'], ['cp', '-a', '--sparse=never'], ['cp', '--sparse=never', '--reflink=auto', '-p']])('%s %s takes no data', async (...words) => {
       const target = at(words.join(''));
       mkdirSync(target);
       const before = bytesTaken(mount.spool);
@@ -134,7 +135,9 @@ describe.skipIf(!canMount)('one mount', () => {
       expect(bytesTaken(mount.spool) - before).toBeLessThan(64 * 1024);
       for (const name of names) {
         expectSame(join(target, name), join(source, name));
-        expect(isClone(mount.inSpool(`${words.join('')}/${name}`)), name).toBe(name !== 'empty');
+        // What has holes, cp looks through unless it is told not to, and writes what is none.
+        const isCopied = name === 'empty' || (!words.includes('--sparse=never') && ['sparse', 'tail'].includes(name));
+        expect(isClone(mount.inSpool(`${words.join('')}/${name}`)), name).toBe(!isCopied);
       }
       const differences = await rsyncDifferences(source, target);
       const times = words.includes('-a') ? /^\.d\.\.t\.+ \.\/$/ : /^[>.][fd]\.\.t/;

@@ -1,0 +1,199 @@
+/** `pbsfs stage`: a whole snapshot is staged as it was, without its data, and what is committed then adds only what was changed. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync, readdirSync, rmSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { describeTree } from '../support/archived-trees.js';
+import { bytesTaken, chunkFiles, isClone, spooled } from '../support/cloned-files.js';
+import { eventually, isAlive, pbsfs, type Ended } from '../support/command.js';
+import { keyPath } from '../support/fixtures.js';
+import { canMount } from '../support/mounted-everything.js';
+import { makeOddTree } from '../support/odd-trees.js';
+import { emptyStore } from '../support/new-snapshots.js';
+import { noise, Random, seed } from '../support/random.js';
+import { scratchDirectory } from '../support/scratch.js';
+import { beginStaging, commit, eventsOf, isMounted, mountToStage, rsyncDifferences, type StagedMount } from '../support/staged-mount.js';
+
+const group = 'host/web1';
+const times = ['2026-11-21T19:00:00Z', '2026-11-22T19:00:00Z', '2026-11-23T19:00:00Z'] as const;
+const directory = scratchDirectory();
+const source = join(directory, 'source');
+const image = join(directory, 'disk');
+const keyFile = join(directory, 'key.json');
+const otherKeyFile = join(directory, 'other.json');
+
+function stage(mount: StagedMount, args: readonly string[] = [], of = group): Promise<Ended> {
+  return pbsfs(['stage', join(mount.mountPoint, of), '--json', ...args]);
+}
+
+/** Of the root of an archive the mount shows facts as attributes. */
+function contentsOf(root: string): object {
+  const entries = [...describeTree(root)].map(([path, facts]) => [path, path === '' ? { ...facts, xattrs: {} } : facts] as const);
+  return Object.fromEntries(entries);
+}
+
+async function backUp(store: string, args: readonly string[], time: string = times[0]): Promise<void> {
+  const specs = [`tree.pxar:${source}`, `disk.img:${image}`, `notes.conf:${join(directory, 'notes')}`];
+  const { status, stderr } = await pbsfs(['backup', '--store', store, '--id', 'web1', '--time', time, ...args, ...specs]);
+  expect(status, stderr).toBe(0);
+}
+
+async function killed(mount: StagedMount): Promise<void> {
+  const pid = await mount.daemon();
+  process.kill(pid, 'SIGKILL');
+  await eventually(() => !isAlive(pid) && !isMounted(mount), 'the daemon is gone');
+}
+
+beforeAll(async () => {
+  writeFileSync(keyFile, readFileSync(keyPath('plain.json')), { mode: 0o600 });
+  expect(await pbsfs(['key', 'create', otherKeyFile, '--kdf', 'none'])).toMatchObject({ status: 0 });
+  mkdirSync(source);
+  makeOddTree(source, new Random(seed), { entries: 300 });
+  writeFileSync(join(source, 'large'), noise('large', 30 << 20));
+  writeFileSync(join(source, 'edited'), 'before\n');
+  const script = `cd "$1"; printf x > capable; setcap cap_net_raw+ep capable; ln capable linked; printf y > dated; chattr +d dated; touch -d '1960-01-02 03:04:05.678' dated
+    printf z > sealed; mkfifo fifo; mknod null c 1 3; ln -s /nowhere link; setfattr -n user.attribute -v value large; setfacl -m u:5:rw large`;
+  execFileSync('sh', ['-c', script, 'sh', source]);
+  writeFileSync(image, noise('disk', 9 << 20));
+  writeFileSync(join(directory, 'notes'), 'some notes\n');
+}, 60_000);
+
+describe.skipIf(!canMount)(`seed ${seed}`, () => {
+  test.each<[string, string[], string[]]>([
+    ['mode data, then metadata', ['--mode', 'data'], []],
+    ['mode data', ['--mode', 'data'], ['--mode', 'data']],
+    ['mode legacy', ['--mode', 'legacy'], ['--mode', 'legacy']],
+    ['encrypted', ['--mode', 'data', '--keyfile', keyFile], ['--keyfile', keyFile]],
+    ['signed', ['--mode', 'data', '--keyfile', keyFile, '--crypt-mode', 'sign-only'], ['--keyfile', keyFile, '--crypt-mode', 'sign-only']],
+  ])('%s: all is staged without data; one file is edited, and only that is new', { timeout: 200_000 }, async (title, made, mounted) => {
+    const store = emptyStore();
+    await backUp(store, made);
+    const mount = await mountToStage({ store, args: mounted });
+    const [staging, latest] = ['staging', 'latest'].map((name) => join(mount.mountPoint, group, name)) as [string, string];
+    const staged = await stage(mount);
+    expect(staged.stderr).toBe('');
+    expect(staged.status).toBe(0);
+    expect(eventsOf(staged).at(-1)).toEqual({ event: 'finished', snapshot: `${group}/${times[0]}`, warnings: 0 });
+    expect(eventsOf(staged).filter(({ event }) => event === 'archive').map(({ name }) => name).sort()).toEqual(['disk.img', 'notes.conf', 'tree.pxar']);
+    expect(readdirSync(staging).sort()).toEqual(['disk.img', 'notes.conf', 'tree.pxar']);
+    // The directories of the odd tree take most of it.
+    expect(bytesTaken(mount.spool)).toBeLessThan(4 << 20);
+    expect(isClone(spooled(mount, group, 'tree.pxar/large'))).toBe(true);
+    const before = contentsOf(join(latest, 'tree.pxar'));
+    expect(contentsOf(join(staging, 'tree.pxar'))).toEqual(before);
+    execFileSync('cmp', [image, join(staging, 'disk.img')]);
+
+    writeFileSync(join(staging, 'tree.pxar/edited'), 'after\n');
+    const chunks = chunkFiles(store);
+    const done = await commit(join(mount.mountPoint, group));
+    expect(done.stderr).toBe('');
+    expect(done.status).toBe(0);
+    // Metadata, catalog, and the chunk that the edited file is in, with the markers of a payload.
+    expect(chunkFiles(store).length - chunks.length, title).toBeLessThanOrEqual(6);
+    const archive = eventsOf(done).find(({ event, name }) => event === 'archive' && name === 'tree.pxar');
+    expect(archive?.bytesReused).toBeGreaterThan(20 << 20);
+    const after = contentsOf(join(latest, 'tree.pxar'));
+    expect({ ...after, edited: undefined }).toEqual({ ...before, edited: undefined });
+    expect(readFileSync(join(latest, 'tree.pxar/edited'), 'utf8')).toBe('after\n');
+    expect(readFileSync(join(latest, 'notes.conf'), 'utf8')).toBe('some notes\n');
+    execFileSync('cmp', [image, join(latest, 'disk.img')]);
+    expect(await rsyncDifferences(join(mount.mountPoint, group, times[0], 'tree.pxar'), join(latest, 'tree.pxar'))).toSatisfy((lines: string[]) => lines.every((line) => line.endsWith(' edited')));
+    await mount.unmount();
+  });
+
+  test('killed between: what was staged is there and is committed; killed while it is staged, all of it or nothing', { timeout: 200_000 }, async () => {
+    const store = emptyStore();
+    await backUp(store, []);
+    const mount = await mountToStage({ store });
+    const at = join(mount.mountPoint, group);
+    expect(await stage(mount)).toMatchObject({ status: 0 });
+    execFileSync('dd', ['if=/dev/zero', `of=${join(at, 'staging/disk.img')}`, 'bs=1M', 'count=1', 'conv=notrunc,fsync', 'status=none']);
+    await killed(mount);
+    await mount.again();
+    expect(contentsOf(join(at, 'staging/tree.pxar'))).toEqual(contentsOf(join(at, 'latest/tree.pxar')));
+    expect(await commit(at)).toMatchObject({ status: 0, stderr: '' });
+    execFileSync('sh', ['-c', '(head -c 1048576 /dev/zero; tail -c +1048577 "$1") | cmp - "$2"', 'sh', image, join(at, 'latest/disk.img')]);
+    for (const delayMs of [0, 30, 60, 120]) {
+      const running = stage(mount);
+      await new Promise((resolve) => setTimeout(resolve, 350 + delayMs));
+      await killed(mount);
+      await running;
+      await mount.again();
+      if (!readdirSync(at).includes('staging')) continue;
+      expect(contentsOf(join(at, 'staging/tree.pxar'))).toEqual(contentsOf(join(at, 'latest/tree.pxar')));
+      rmSync(join(at, 'staging'), { recursive: true });
+    }
+    await mount.unmount();
+    expect(readdirSync(join(mount.spool, readdirSync(mount.spool)[0] ?? '', 'groups')).filter((name) => name !== 'host:web1')).toEqual([]);
+  });
+
+  test('an older one; what is refused', { timeout: 100_000 }, async () => {
+    const store = emptyStore();
+    await backUp(store, []);
+    writeFileSync(join(directory, 'notes'), 'newer notes\n');
+    await backUp(store, [], times[1]);
+    writeFileSync(join(directory, 'notes'), 'some notes\n');
+    const mount = await mountToStage({ store });
+    const at = join(mount.mountPoint, group);
+    expect(await stage(mount, ['--from', '1999'])).toMatchObject({ status: 3 });
+    expect(await stage(mount, ['--from', '2026-11'])).toMatchObject({ status: 3 });
+    expect(await stage(mount, [], 'host/nothing')).toMatchObject({ status: 3 });
+    expect((await pbsfs(['stage', directory])).stderr).toContain('no group of a mount with --writable');
+    expect(readdirSync(at)).not.toContain('staging');
+    // An empty directory is nothing that is staged.
+    beginStaging(mount, group);
+    expect(await stage(mount, ['--from', '2026-11-21'])).toMatchObject({ status: 0, stderr: '' });
+    expect(readFileSync(join(at, 'staging/notes.conf'), 'utf8')).toBe('some notes\n');
+    const again = await stage(mount);
+    expect(again.status).toBe(8);
+    expect(again.stderr).toContain('staged in host/web1 already');
+    expect(readFileSync(join(at, 'staging/notes.conf'), 'utf8')).toBe('some notes\n');
+    expect(await commit(at)).toMatchObject({ status: 0, stderr: '' });
+    expect(contentsOf(join(at, 'latest/tree.pxar'))).toEqual(contentsOf(join(at, times[0], 'tree.pxar')));
+    await mount.unmount();
+  });
+
+  test('of another key: read with that, committed with the first one; without the key it is refused', { timeout: 100_000 }, async () => {
+    const store = emptyStore();
+    await backUp(store, ['--keyfile', otherKeyFile]);
+    const mount = await mountToStage({ store, args: ['--keyfile', keyFile] });
+    const refused = await stage(mount);
+    expect(refused.status).toBe(4);
+    expect(refused.stderr).toContain('KEY_REQUIRED');
+    await mount.unmount();
+    await mount.again(['--keyfile', keyFile, '--keyfile', otherKeyFile]);
+    const at = join(mount.mountPoint, group);
+    expect(await stage(mount)).toMatchObject({ status: 0, stderr: '' });
+    expect(await commit(at)).toMatchObject({ status: 0, stderr: '' });
+    await mount.unmount();
+    await mount.again(['--keyfile', keyFile]);
+    expect(statSync(join(at, 'latest/tree.pxar/large')).size).toBe(30 << 20);
+    execFileSync('cmp', [join(source, 'large'), join(at, 'latest/tree.pxar/large')]);
+    execFileSync('cmp', [image, join(at, 'latest/disk.img')]);
+    await mount.unmount();
+  });
+
+  test('immutable files and directories, and what is reserved', { timeout: 100_000 }, async () => {
+    const sealed = join(scratchDirectory(), 'sealed');
+    mkdirSync(join(sealed, 'directory'), { recursive: true });
+    writeFileSync(join(sealed, 'directory/file'), 'content');
+    writeFileSync(join(sealed, 'marked'), 'marked');
+    execFileSync('setfattr', ['-n', 'user.pbsfs.clone', '-v', '0123456789abcdef 1', join(sealed, 'marked')]);
+    execFileSync('chattr', ['+i', join(sealed, 'directory/file'), join(sealed, 'directory')]);
+    const store = emptyStore();
+    const made = await pbsfs(['backup', '--store', store, '--id', 'web1', '--time', times[0], `tree.pxar:${sealed}`]);
+    execFileSync('chattr', ['-R', '-i', sealed]);
+    expect(made).toMatchObject({ status: 0 });
+    const mount = await mountToStage({ store });
+    const at = join(mount.mountPoint, group);
+    const staged = await stage(mount);
+    expect(staged.status).toBe(9);
+    expect(eventsOf(staged).filter(({ event }) => event === 'warning').map(({ message }) => message)).toEqual([expect.stringMatching(/marked.*user\.pbsfs\.clone is reserved/) as string]);
+    expect(readFileSync(join(at, 'staging/tree.pxar/marked'), 'utf8')).toBe('marked');
+    expect(execFileSync('lsattr', ['-d', join(at, 'staging/tree.pxar/directory')], { encoding: 'utf8' }).split(' ')[0]).toContain('i');
+    expect(await commit(at)).toMatchObject({ status: 0, stderr: '' });
+    expect(readFileSync(join(at, 'latest/tree.pxar/directory/file'), 'utf8')).toBe('content');
+    expect(execFileSync('lsattr', ['-d', join(at, 'latest/tree.pxar/directory')], { encoding: 'utf8' }).split(' ')[0]).toContain('i');
+    await mount.unmount();
+  });
+});
