@@ -53,6 +53,8 @@ export interface PxarTreeOptions {
   readonly end?: number;
   /** Directories whose goodbye table is lost are found by walking through the archive, and headers that are lost are not missed. */
   readonly salvage?: boolean;
+  /** False for who comes to each entry once: then none is kept. */
+  readonly keepsNodes?: boolean;
 }
 
 const nodesKeptMax = 8192;
@@ -70,7 +72,7 @@ export class PxarTree {
   readonly prelude: Buffer | undefined;
   readonly #end: number;
   readonly #rootEntryPosition: number;
-  readonly #nodes = new LRUCache<NodeId, PxarNode>({ max: nodesKeptMax });
+  readonly #nodes: LRUCache<NodeId, PxarNode> | undefined;
   readonly #directories = new LRUCache<number, PxarDirectory>({ maxSize: childrenKeptMax, sizeCalculation: (directory) => directory.count + 1 });
 
   /** Only for salvage: where the entries of directories are, by their ends. The ends alone do not tell if a table is lost. */
@@ -81,6 +83,7 @@ export class PxarTree {
     this.version = preamble.version;
     this.prelude = preamble.prelude;
     this.#rootEntryPosition = rootEntryPosition;
+    this.#nodes = options.keepsNodes === false ? undefined : new LRUCache({ max: nodesKeptMax });
     this.#end = options.end ?? streams.meta.size;
     this.#entryOfEnd = options.salvage === true ? new Map([[this.#end, rootEntryPosition]]) : undefined;
   }
@@ -99,7 +102,7 @@ export class PxarTree {
   }
 
   node(id: NodeId): MaybePromise<PxarNode> {
-    const known = this.#nodes.get(id);
+    const known = this.#nodes?.get(id);
     if (known !== undefined) return known;
     const position = positionOf(id);
     if (!isDirectoryId(id)) return andThen(this.#childAt(position, this.streams.meta.size), (child) => child);
@@ -163,19 +166,19 @@ export class PxarTree {
 
   /** The entry whose FILENAME header is at `start`; `end` matters for directories only. */
   #childAt(start: number, end: number): MaybePromise<PxarChild> {
-    return andThen(decodeAt(this.streams.meta, start, decodeName), ({ value: name, bytes }) =>
-      andThen(this.#entryAt(start + bytes), ({ entry, end: dataPosition }) => {
-        if (entry.hardlink !== undefined) return this.#linkTarget(start - entry.hardlink.distance, name);
-        const id = entry.kind === 'directory' ? directoryId(end) : entryId(start);
-        if (entry.kind === 'directory') this.#entryOfEnd?.set(end, start + bytes);
-        return { ...this.#keep({ id, entry, dataPosition }), name, linked: false };
-      }),
-    );
+    const { meta } = this.streams;
+    const decode = (window: Buffer): Decoded<NamedEntry> => decodeNamed(window, start + window.length >= meta.size);
+    return andThen(decodeAt(meta, start, decode), ({ value: { name, nameBytes, entry }, bytes }) => {
+      if (entry.hardlink !== undefined) return this.#linkTarget(start - entry.hardlink.distance, name);
+      const id = entry.kind === 'directory' ? directoryId(end) : entryId(start);
+      if (entry.kind === 'directory') this.#entryOfEnd?.set(end, start + nameBytes);
+      return { ...this.#keep({ id, entry, dataPosition: start + bytes }), name, linked: false };
+    });
   }
 
   #linkTarget(start: number, name: Buffer): MaybePromise<PxarChild> {
     const id = entryId(start);
-    const known = this.#nodes.get(id);
+    const known = this.#nodes?.get(id);
     if (known !== undefined) return { ...known, name, linked: true };
     if (start < 0) throw new FormatError('BAD_STRUCTURE', `a hard link in ${this.streams.meta.path} points before the archive`);
     return andThen(decodeAt(this.streams.meta, start, decodeName), ({ bytes }) =>
@@ -221,9 +224,24 @@ export class PxarTree {
   }
 
   #keep(node: PxarNode): PxarNode {
-    this.#nodes.set(node.id, node);
+    this.#nodes?.set(node.id, node);
     return node;
   }
+}
+
+interface NamedEntry {
+  readonly name: Buffer;
+  /** Of its FILENAME item. */
+  readonly nameBytes: number;
+  readonly entry: PxarEntry;
+}
+
+function decodeNamed(window: Buffer, atStreamEnd: boolean): Decoded<NamedEntry> {
+  const name = decodeName(window);
+  if ('needBytes' in name) return name;
+  const entry = decodeEntry(window.subarray(name.bytes), { atStreamEnd });
+  if ('needBytes' in entry) return { needBytes: name.bytes + entry.needBytes };
+  return { value: { name: name.value, nameBytes: name.bytes, entry: entry.value }, bytes: name.bytes + entry.bytes };
 }
 
 function checkedRange(range: PxarContentRange): PxarContentRange {

@@ -74,7 +74,7 @@ export class PreviousSnapshot {
         data.stream.close();
       };
       if (!(data.index instanceof DynamicIndex)) return 'its payload is no stream';
-      const tree = await PxarTree.open({ meta: meta.stream, payload: data.stream });
+      const tree = await PxarTree.open({ meta: meta.stream, payload: data.stream }, { keepsNodes: false });
       return { tree, payloadIndex: data.index, close };
     } catch (error) {
       return messageOf(error);

@@ -2,6 +2,7 @@
  * The archive of the previous snapshot, walked beside the source: what it has at the same place. When it turns out to be damaged
  * it has nothing any more. Format: pxar, sections 7.1 and 7.2
  */
+import type { PxarDirectory } from '../archive/pxar-directory.js';
 import type { NodeId, PxarChild } from '../archive/pxar-tree.js';
 import { messageOf } from '../errors.js';
 import type { PxarAcl, PxarAclEntry, PxarMetadata } from '../format/pxar/entry.js';
@@ -12,22 +13,31 @@ import { andThen } from '../vfs/maybe.js';
 import type { ReferenceTree } from './archive-options.js';
 import type { ByteRange } from './covering-chunks.js';
 
+interface WalkedReference {
+  readonly id: NodeId;
+  directory: PxarDirectory | undefined;
+  /** In the order of the archive: where the walk has come to. */
+  place: number;
+  /** What is there, if it was looked at. */
+  child: PxarChild | undefined;
+}
+
 export class ReferenceWalk {
   readonly #reference: ReferenceTree;
   readonly #warn: (line: string) => void;
   /** Undefined: it has no such directory. */
-  readonly #directories: (NodeId | undefined)[];
+  readonly #directories: (WalkedReference | undefined)[];
   #damaged = false;
 
   constructor(reference: ReferenceTree, warn: (line: string) => void) {
     this.#reference = reference;
     this.#warn = warn;
-    this.#directories = [reference.tree.root];
+    this.#directories = [walked(reference.tree.root)];
   }
 
   enter(name: Buffer): MaybePromise<void> {
     return andThen(this.#lookup(name), (child) => {
-      this.#directories.push(child?.entry.kind === 'directory' ? child.id : undefined);
+      this.#directories.push(child?.entry.kind === 'directory' ? walked(child.id) : undefined);
     });
   }
 
@@ -50,11 +60,39 @@ export class ReferenceWalk {
     const directory = this.#directories.at(-1);
     if (directory === undefined || this.#damaged) return undefined;
     try {
-      const found = this.#reference.tree.lookup(directory, name);
+      const found = this.#find(directory, name);
       return found instanceof Promise ? found.catch((error: unknown) => this.#giveUp(error)) : found;
     } catch (error) {
       return this.#giveUp(error);
     }
+  }
+
+  #find(walk: WalkedReference, name: Buffer): MaybePromise<PxarChild | undefined> {
+    if (walk.directory !== undefined) return this.#next(walk, walk.directory, name);
+    return andThen(this.#reference.tree.directory(walk.id), (directory) => {
+      walk.directory = directory;
+      return this.#next(walk, directory, name);
+    });
+  }
+
+  /** As names come in the same order here and there, the next one is it, unless one came or went; then its hash is looked for. */
+  #next(walk: WalkedReference, directory: PxarDirectory, name: Buffer): MaybePromise<PxarChild | undefined> {
+    const { tree } = this.#reference;
+    while (walk.place < directory.count) {
+      const child = walk.child ?? tree.child(directory, directory.slotAt(walk.place));
+      if (child instanceof Promise) {
+        return child.then((decoded) => {
+          walk.child = decoded;
+          return this.#next(walk, directory, name);
+        });
+      }
+      const order = child.name.compare(name);
+      walk.child = order > 0 ? child : undefined;
+      if (order > 0) break;
+      walk.place += 1;
+      if (order === 0) return child;
+    }
+    return tree.lookup(walk.id, name);
   }
 
   #giveUp(error: unknown): undefined {
@@ -62,6 +100,10 @@ export class ReferenceWalk {
     this.#damaged = true;
     return undefined;
   }
+}
+
+function walked(id: NodeId): WalkedReference {
+  return { id, directory: undefined, place: 0, child: undefined };
 }
 
 /** As the official client compares them: of xattrs only the names, in their order. */
