@@ -7,7 +7,7 @@ const typed = (...texts: string[]) => parseOptionString(texts, { fromMountHelper
 const fromHelper = (...texts: string[]) => parseOptionString(texts, { fromMountHelper: true });
 
 test('every word of ours', () => {
-  const options = typed('ro,allow_other,keyfile=/a,keyfile=/b,password-file=/p,cache-size=1G', 'ns=prod/eu,driver=kernel,salvage,log=/l,foreground,default_permissions');
+  const options = typed('ro,allow_other,keyfile=/a,keyfile=/b,password-file=/p,cache-size=1G', 'ns=prod/eu,driver=kernel,salvage,log=/l,foreground,default_permissions', 'writable,spool=/s,mode=data,crypt-mode=none,master-pubkey=/m');
   expect(options).toEqual({
     keyFiles: ['/a', '/b'],
     passwordFile: '/p',
@@ -15,6 +15,11 @@ test('every word of ours', () => {
     namespace: 'prod/eu',
     driver: 'kernel',
     log: '/l',
+    spool: '/s',
+    mode: 'data',
+    cryptMode: 'none',
+    masterKey: '/m',
+    writable: true,
     salvage: true,
     allowOther: true,
     defaultPermissions: true,
