@@ -41,6 +41,7 @@ const encryptedKeyFileName = 'rsa-encrypted.key.blob';
 export async function writeSnapshot(request: BackupRequest, session: BackupSession, log: BackupLog): Promise<void> {
   const archives = archiveContext(request, log);
   try {
+    if (session.previous !== undefined && readsPrevious(request)) archives.cache.start();
     const context = await contextOf(request, session, archives, log);
     for (const spec of request.specs) await backUp(context, spec);
     // Its threads end while the rest is written.
@@ -51,6 +52,11 @@ export async function writeSnapshot(request: BackupRequest, session: BackupSessi
   } finally {
     await archives.cache.close();
   }
+}
+
+/** Whether there may be an archive that the previous snapshot's metadata is read for. */
+function readsPrevious({ mode, specs }: BackupRequest): boolean {
+  return (mode === undefined || mode === 'metadata') && specs.some(({ kind }) => kind === 'archive');
 }
 
 async function contextOf(request: BackupRequest, session: BackupSession, archives: ArchiveContext, log: BackupLog): Promise<BackupContext> {
