@@ -6,7 +6,7 @@ import { stderrLog } from '../mount/log.js';
 import type { Datastore } from '../store/datastore.js';
 import { openDatastore } from '../store/open.js';
 import { referencePath, resolveReference } from '../store/snapshot-reference.js';
-import { openDatastoreTree, type DatastoreTree } from '../tree/datastore-tree.js';
+import type { DatastoreTree } from '../tree/datastore-tree.js';
 import type { Entry } from '../vfs/file-system.js';
 import { walkPath } from '../vfs/path.js';
 import type { OptionValues } from './command.js';
@@ -33,6 +33,8 @@ export async function withSource(source: string, values: OptionValues<typeof sou
   const namespace = parseNamespace(values.ns ?? '');
   const keys = await loadKeys(values.keyfile ?? [], values['password-file'], stderrLog(() => 'pbsfs: '));
   const store = await openDatastore(source);
+  // Other commands take the keys only.
+  const { openDatastoreTree } = await import('../tree/datastore-tree.js');
   const tree = openDatastoreTree({ store, keys, namespace, cacheBytesMax, salvage: values.salvage ?? false, log });
   let failure: unknown;
   try {

@@ -81,6 +81,8 @@ interface Call {
 
 async function restore(opened: OpenSnapshot, call: Call): Promise<void> {
   const content = findContent(opened.state, call.archive);
+  // The threads start while the rest is loaded.
+  if (content.kind === 'archive' || content.kind === 'image' || content.kind === 'stream') opened.context.cache.start();
   const path = `${snapshotPath(opened.state.snapshot)}/${content.name}`;
   const begun = performance.now();
   call.report.event('start', { snapshot: snapshotPath(opened.state.snapshot), archive: content.name });
