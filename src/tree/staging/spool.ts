@@ -128,6 +128,25 @@ export class GroupSpool {
     return join(this.directory, 'images');
   }
 
+  /** Fingerprint of the key that chunks of images are encrypted with, or `none`; undefined if none were written. */
+  get imageKey(): string | undefined {
+    try {
+      return readFileSync(this.#imageKeyPath, 'utf8');
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  set imageKey(fingerprint: string) {
+    writeFileSync(`${this.#imageKeyPath}.tmp`, fingerprint, { mode: 0o600 });
+    renameSync(`${this.#imageKeyPath}.tmp`, this.#imageKeyPath);
+  }
+
+  get #imageKeyPath(): string {
+    return join(this.directory, 'image-key');
+  }
+
   /** Undefined if none was begun, or if what is there is no record. */
   get record(): CommitRecord | undefined {
     try {

@@ -20,22 +20,35 @@ export class StagedImages {
   readonly #path: string;
   readonly #directory: string;
   readonly #works: () => Promise<ImageWorks>;
+  readonly #closed: () => void;
   readonly #open = new Map<string, Promise<StagedImage>>();
   /** How often each is open, and those of them whose name is gone. */
   readonly #users = new Map<StagedImage, number>();
   readonly #removed = new Set<StagedImage>();
 
-  constructor(context: ArchiveContext, path: string, directory: string, works: () => Promise<ImageWorks>) {
+  /** `closed` is called when an image that was removed needs nothing any more. */
+  constructor(context: ArchiveContext, path: string, directory: string, works: () => Promise<ImageWorks>, closed: () => void) {
     this.#context = context;
     this.#path = path;
     this.#directory = directory;
     this.#works = works;
+    this.#closed = closed;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
 
   /** Those that there were when the spool was last used. */
   names(): string[] {
     return readdirSync(this.#directory);
+  }
+
+  /** Whether there is an image, or one that is still open. */
+  get any(): boolean {
+    return this.#open.size > 0 || this.#removed.size > 0 || this.names().length > 0;
+  }
+
+  /** Rejects as image() would for a new one. */
+  async check(): Promise<void> {
+    await this.#works();
   }
 
   /** The image of this name, empty if it is a new one. */
@@ -59,7 +72,7 @@ export class StagedImages {
     const users = (this.#users.get(image) ?? 1) - 1;
     if (users > 0) this.#users.set(image, users);
     else this.#users.delete(image);
-    if (users === 0 && this.#removed.delete(image)) closeQuietly(image);
+    if (users === 0 && this.#removed.delete(image)) this.#closeQuietly(image);
   }
 
   /** Who has it open goes on with it. */
@@ -70,7 +83,7 @@ export class StagedImages {
     opening?.then(
       (image) => {
         if (this.#users.has(image)) this.#removed.add(image);
-        else closeQuietly(image);
+        else this.#closeQuietly(image);
       },
       () => undefined,
     );
@@ -98,14 +111,14 @@ export class StagedImages {
     await Promise.allSettled(images.map((image) => image.close()));
   }
 
+  /** What it could not flush is of no use to anybody. */
+  #closeQuietly(image: StagedImage): void {
+    image.close().then(this.#closed, this.#closed);
+  }
+
   async #openImage(name: string): Promise<StagedImage> {
     const { writer, rooms, keyNumber } = await this.#works();
     const { cache, damage } = this.#context;
     return await StagedImage.open({ path: `${this.#path}/${name}`, directory: join(this.#directory, name), writer, rooms, cache, keyNumber, damage });
   }
-}
-
-/** What it could not flush is of no use to anybody. */
-function closeQuietly(image: StagedImage): void {
-  image.close().catch(() => undefined);
 }

@@ -3,7 +3,7 @@
  * spool but chunks. Nothing can be changed while it is committed.
  */
 import type { EncryptionKey } from '../../crypto/encryption-key.js';
-import { FileError, MountError } from '../../errors.js';
+import { FileError, MountError, messageOf } from '../../errors.js';
 import { chunkBytesMax } from '../../format/blob.js';
 import {
   S_IFDIR,
@@ -53,6 +53,7 @@ export class StagingTree {
   readonly #imageOf = new Map<Ino, string>();
   readonly #blobs = new Set<Ino>();
   #imageWriters = 0;
+  #lastLine = '';
   /** Set while it is committed. */
   frozen = false;
 
@@ -141,7 +142,12 @@ export class StagingTree {
   }
 
   #withImage(name: string, entry: Entry): MaybePromise<Entry> {
-    return this.images.image(name).then((image) => ({ ...entry, attributes: imageAttributes(entry.attributes, image) }));
+    const shown = (image: StagedImage): Entry => ({ ...entry, attributes: imageAttributes(entry.attributes, image) });
+    return this.images.image(name).then(shown, (error: unknown) => {
+      // So that it can be removed; who opens it is told the same.
+      this.#logOnce(`${name} can't be used: ${messageOf(error)}`);
+      return { ...entry, ttlMs: 0 };
+    });
   }
 
   #operations(): WriteOperations {
@@ -218,7 +224,14 @@ export class StagingTree {
   }
 
   #create(name: Buffer, file: NewFile): MaybePromise<Created> {
-    const kind = checkKind(name, ['image', 'blob'], 'a file');
+    if (checkKind(name, ['image', 'blob'], 'a file') === 'blob') return this.#createFile(name, file, 'blob');
+    return this.images.check().then(() => {
+      this.#refuseIfFrozen();
+      return this.#createFile(name, file, 'image');
+    });
+  }
+
+  #createFile(name: Buffer, file: NewFile, kind: StagedKind): MaybePromise<Created> {
     return andThen(this.spool.writing.create(this.root, name, file), async ({ entry, file: plain }) => {
       const shown = await this.#shown(name, entry);
       if (kind === 'blob') return { entry: shown, file: this.#limited(plain) };
@@ -280,6 +293,11 @@ export class StagingTree {
     const reason = 'a file at the top of staging becomes a blob of at most 16 MiB; call it NAME.img, or put it into a directory NAME.pxar';
     this.#log(`staging: ${reason}`);
     throw new FileError('TOO_LARGE', reason);
+  }
+
+  #logOnce(line: string): void {
+    if (this.#lastLine !== line) this.#log(line);
+    this.#lastLine = line;
   }
 
   #refuseIfFrozen(): void {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ArchiveSpec } from '../../backup/archive-spec.js';
 import type { ArchiveMode, BackupEncryption, BackupObserver, BackupResult } from '../../backup/backup-request.js';
-import { FileError, MountError, StoreError, messageOf } from '../../errors.js';
+import { CryptoError, FileError, MountError, StoreError, messageOf } from '../../errors.js';
 import { manifestFileName } from '../../format/archive-name.js';
 import { groupPath, type GroupName } from '../../format/snapshot-name.js';
 import { resolveTime } from '../../store/snapshot-reference.js';
@@ -13,6 +13,7 @@ import type { ChunkWriter } from '../../store/chunk-writer.js';
 import type { Ino } from '../../vfs/file-system.js';
 import type { TreeContext } from '../context.js';
 import { CloneOrigins } from './clone-origins.js';
+import type { StagedImage } from './image-file.js';
 import { ImageRooms } from './image-rooms.js';
 import { stageSnapshot, type StageResult } from './snapshot-stager.js';
 import { Spool, noStaging, type GroupSpool } from './spool.js';
@@ -59,6 +60,7 @@ const closeWaitMs = 2000;
 const closePollMs = 5;
 const archiveChunkAverageBytes = 4 << 20;
 const entriesMax = 1 << 20;
+const noKey = 'none';
 
 export class Staging {
   readonly options: StagingOptions;
@@ -129,7 +131,7 @@ export class Staging {
     const path = `${groupPath(group)}/${stagingName}`;
     const fresh = this.#spool.fresh(group);
     const origins = new CloneOrigins(this.#context, fresh.origins, this.#log);
-    const images = new StagedImages(this.#context, path, fresh.images, () => this.#imageWorks());
+    const images = this.#imagesOf(fresh, path);
     try {
       const shared = { context: this.#context, origins, images, key: this.#key(), spool: fresh, observer };
       const result = await stageSnapshot({ ...shared, snapshot, signal: AbortSignal.any([signal, this.#closing.signal]) });
@@ -206,7 +208,7 @@ export class Staging {
   async #backUp(area: StagingArea, { time, notes, observer, signal }: CommitOptions): Promise<BackupResult> {
     const specs = specsOf(area);
     if (specs.length === 0) throw new FileError('INVALID_ARGUMENT', `nothing is staged in ${groupPath(area.group)}`);
-    const images = specs.filter(({ kind }) => kind === 'image').map(async ({ name }) => [name, await area.tree.images.image(name)] as const);
+    const images = await imagesOf(area, specs);
     const { runBackup } = await import('../../backup/backup.js');
     return await runBackup({
       store: this.#context.store,
@@ -229,7 +231,7 @@ export class Staging {
       },
       chunkAverageBytes: archiveChunkAverageBytes,
       changed: new Map(),
-      prepared: new Map(await Promise.all(images)),
+      prepared: images,
       clonedContent: area.origins.any ? (archive, file) => clonedContent(area.origins, archive, file) : undefined,
       beforeFinish: async (manifest) => {
         area.spool.record = { time, manifest: sha256(manifest) };
@@ -252,6 +254,7 @@ export class Staging {
     await origins.hold();
     if (tree.images.names().length === 0) return;
     try {
+      this.#checkImageKey(spool);
       // Chunks of images that no index names yet are kept from garbage collection by the writer's lock.
       await this.#imageWorks();
     } catch (error) {
@@ -276,12 +279,32 @@ export class Staging {
     const reservedXattrs = (ino: Ino, name: Buffer): Buffer | undefined => reserved(area, ino, name);
     const area: StagingArea = { group, spool, origins, error: undefined, isCommitted: false, tree: new StagingTree({
       spool: new SpoolTree({ directory: spool.top, allocateIno: () => nodes.allocate(), log, reservedXattrs, clones: origins }),
-      images: new StagedImages(this.#context, path, spool.images, () => this.#imageWorks()),
+      images: this.#imagesOf(spool, path),
       key: this.#key(),
       log,
     }) };
     this.#areas.set(groupPath(group), area);
     return area;
+  }
+
+  #imagesOf(spool: GroupSpool, path: string): StagedImages {
+    const works = (): Promise<ImageWorks> => {
+      this.#checkImageKey(spool);
+      return this.#imageWorks();
+    };
+    return new StagedImages(this.#context, path, spool.images, works, () => void this.#endIdleWorks());
+  }
+
+  /** Chunks that were written with another key would be taken for lost. WRONG_KEY. */
+  #checkImageKey(spool: GroupSpool): void {
+    const key = this.#key()?.fingerprintText ?? noKey;
+    const written = spool.imageKey;
+    if (written === key) return;
+    if (written !== undefined && readdirSync(spool.images).length > 0) {
+      const needed = written === noKey ? 'without encryption' : `with the key of fingerprint ${written}`;
+      throw new CryptoError('WRONG_KEY', `the images that are staged were written ${needed}: mount it so, or remove them`);
+    }
+    spool.imageKey = key;
   }
 
   #imageWorks(): Promise<ImageWorks> {
@@ -315,7 +338,7 @@ export class Staging {
 
   /** Where no image is staged nobody needs to keep garbage collection out. */
   async #endIdleWorks(): Promise<void> {
-    if (this.#staging.size > 0 || [...this.#areas.values()].some(({ tree }) => tree.images.names().length > 0)) return;
+    if (this.#staging.size > 0 || [...this.#areas.values()].some(({ tree }) => tree.images.any)) return;
     const writer = this.#writer;
     this.#works = undefined;
     this.#writer = undefined;
@@ -337,6 +360,11 @@ async function lastClosed(tree: StagingTree): Promise<void> {
 /** Of the staging directory itself: `user.pbsfs.error`, why its last commit failed. */
 function reserved({ tree, error }: StagingArea, ino: Ino, name: Buffer): Buffer | undefined {
   return ino === tree.root && error !== undefined && name.toString('latin1') === 'user.pbsfs.error' ? Buffer.from(error) : undefined;
+}
+
+async function imagesOf({ tree }: StagingArea, specs: readonly ArchiveSpec[]): Promise<Map<string, StagedImage>> {
+  const names = specs.filter(({ kind }) => kind === 'image').map(({ name }) => name);
+  return new Map(await Promise.all(names.map(async (name) => [name, await tree.images.image(name)] as const)));
 }
 
 /** In the order of their names. */
