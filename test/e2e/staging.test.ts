@@ -52,6 +52,11 @@ async function expectStaged(snapshot: string): Promise<void> {
   expect(readFileSync(join(snapshot, 'notes.conf'), 'utf8')).toBe('some notes\n');
 }
 
+/** What is in the spool, of any group. */
+function spooled({ spool }: StagedMount): string[] {
+  return readdirSync(spool).flatMap((name) => readdirSync(join(spool, name, 'groups')));
+}
+
 beforeAll(() => {
   writeFileSync(keyFile, readFileSync(keyPath('plain.json')), { mode: 0o600 });
   mkdirSync(source);
@@ -86,7 +91,7 @@ describe.skipIf(!canMount)(`a snapshot, seed ${seed}`, () => {
     expect((await pbsfs(['snapshots', '--json', mount.store])).stdout).toContain('"finished":true');
     await mount.again();
     await expectStaged(join(group, times[0]));
-    expect(readdirSync(mount.spool, { recursive: true, encoding: 'utf8' }).filter((name) => name.includes('/groups/'))).toEqual([]);
+    expect(spooled(mount)).toEqual([]);
     await mount.unmount();
   });
 
@@ -114,6 +119,20 @@ describe.skipIf(!canMount)(`a snapshot, seed ${seed}`, () => {
     expect(done).toMatchObject({ status: 0, stderr: '' });
     expect(eventsOf(done).filter(({ event }) => event === 'archive').map(({ name }) => name)).toEqual(names);
     expect(eventsOf(done).filter(({ event }) => event === 'finished')).toHaveLength(1);
+    await mount.unmount();
+  });
+
+  test('of a tree that is deeper than any path, and its spool is emptied', async () => {
+    const mount = await mountToStage();
+    const archive = join(beginStaging(mount, 'host/web1'), 'x.pxar');
+    mkdirSync(archive);
+    const down = 'chdir $ARGV[0]; for (1..3000) { $ARGV[1] and (mkdir "directory" or die $!); chdir "directory" or die "$_: $!" }';
+    execFileSync('perl', ['-e', `${down}; open F, ">leaf" or die; print F "deep"`, archive, '1']);
+    renameSync(join(archive, '..'), join(mount.mountPoint, 'host/web1', times[0]));
+    const leaf = execFileSync('perl', ['-e', `${down}; open F, "leaf" or die; print <F>`, join(mount.mountPoint, 'host/web1', times[0], 'x.pxar'), '']);
+    expect(leaf.toString()).toBe('deep');
+    await expect.poll(() => spooled(mount)).toEqual([]);
+    expect(mount.logged()).not.toMatch(/can't be removed|is not removed/);
     await mount.unmount();
   });
 

@@ -2,10 +2,10 @@
  * Where what is staged lies until it is committed: a directory of one datastore, used by one daemon at a time. In it each group with
  * something staged has a directory, with the files in `top` and the states of images in `images`.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, constants, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { MountError, StoreError, codeOf } from '../../errors.js';
+import { MountError, StoreError, codeOf, messageOf } from '../../errors.js';
 import { groupPath, parseSnapshotPath, type GroupName } from '../../format/snapshot-name.js';
 import { tryLock } from '../../os/file-locks.js';
 import { syncFileSystemAside } from '../../os/file-sync.js';
@@ -19,14 +19,18 @@ const recordBytesMax = 4096;
 export class Spool {
   readonly directory: string;
   readonly #lock: number;
+  readonly #log: (line: string) => void;
+  readonly #removals = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
 
-  private constructor(directory: string, lock: number) {
+  private constructor(directory: string, lock: number, log: (line: string) => void) {
     this.directory = directory;
     this.#lock = lock;
+    this.#log = log;
   }
 
   /** That of the datastore at `location`, below `base`, which is made. BUSY if another daemon uses it. */
-  static open(base: string, location: string): Spool {
+  static open(base: string, location: string, log: (line: string) => void): Spool {
     const hash = createHash('sha256').update(location).digest('hex').slice(0, hashLength);
     const directory = join(base, `${basename(location)}-${hash}`);
     mkdirSync(join(directory, groupsName), { recursive: true, mode: 0o700 });
@@ -35,7 +39,7 @@ export class Spool {
       closeSync(lock);
       throw new MountError('BUSY', `the spool ${directory} is in use by another mount; unmount that, or give another one with --spool`);
     }
-    const spool = new Spool(directory, lock);
+    const spool = new Spool(directory, lock, log);
     for (const name of readdirSync(spool.#groups)) if (name.startsWith(removedPrefix)) spool.#remove(name);
     return spool;
   }
@@ -57,9 +61,8 @@ export class Spool {
   }
 
   /** For what is to be staged all at once, beside the group's own; gone with the daemon until it is adopted. */
-  fresh(group: GroupName): GroupSpool {
-    const name = `${removedPrefix}new-${spoolName(group)}`;
-    this.#remove(name);
+  fresh(): GroupSpool {
+    const name = `${removedName()}-new`;
     mkdirSync(join(this.#groups, name, 'top'), { recursive: true, mode: 0o700 });
     return new GroupSpool(join(this.#groups, name));
   }
@@ -77,8 +80,7 @@ export class Spool {
 
   /** What was staged is gone at once, its space a little later. */
   discard(group: GroupName): void {
-    const name = `${removedPrefix}${spoolName(group)}`;
-    removeTree(join(this.#groups, name));
+    const name = removedName();
     renameSync(join(this.#groups, spoolName(group)), join(this.#groups, name));
     this.#remove(name);
   }
@@ -87,7 +89,10 @@ export class Spool {
     await syncFileSystemAside(this.#lock);
   }
 
-  close(): void {
+  /** What is not removed yet the next daemon removes. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.all(this.#removals);
     closeSync(this.#lock);
   }
 
@@ -96,7 +101,12 @@ export class Spool {
   }
 
   #remove(name: string): void {
-    removeTree(join(this.#groups, name));
+    const removal = removeTree(join(this.#groups, name), this.#closing.signal)
+      .catch((error: unknown) => {
+        if (!this.#closing.signal.aborted) this.#log(`${join(this.#groups, name)} can't be removed, and takes space: ${messageOf(error)}`);
+      })
+      .finally(() => this.#removals.delete(removal));
+    this.#removals.add(removal);
   }
 }
 
@@ -172,6 +182,10 @@ export class GroupSpool {
   get #recordPath(): string {
     return join(this.directory, 'commit.json');
   }
+}
+
+function removedName(): string {
+  return `${removedPrefix}${randomBytes(6).toString('hex')}`;
 }
 
 /** `ns:prod:host:web1`: colons are in no name. */

@@ -84,7 +84,7 @@ export class Staging {
 
   /** What was staged before is there again. BUSY if another daemon has the spool. */
   static async open(context: TreeContext, options: StagingOptions, log: (line: string) => void): Promise<Staging> {
-    const spool = Spool.open(options.spoolBase, context.store.location);
+    const spool = Spool.open(options.spoolBase, context.store.location, log);
     const staging = new Staging(context, options, log, spool);
     for (const group of spool.groups()) await staging.#recover(group);
     return staging;
@@ -129,7 +129,7 @@ export class Staging {
   async #stage(group: GroupName, { from, observer, signal }: StageOptions): Promise<StageResult> {
     const snapshot = await resolveTime(this.#context.store, group, from);
     const path = `${groupPath(group)}/${stagingName}`;
-    const fresh = this.#spool.fresh(group);
+    const fresh = this.#spool.fresh();
     const origins = new CloneOrigins(this.#context, fresh.origins, this.#log);
     const images = this.#imagesOf(fresh, path);
     try {
@@ -181,8 +181,8 @@ export class Staging {
     tree.frozen = true;
     try {
       const result = await this.#backUp(area, options);
-      area.error = undefined;
-      await this.#drop(area);
+      // The next daemon finds out that it is committed.
+      await this.#drop(area).catch((error: unknown) => this.#log(`${groupPath(group)}: what was committed is not removed: ${messageOf(error)}`));
       return result;
     } catch (error) {
       area.spool.record = undefined;
@@ -202,7 +202,7 @@ export class Staging {
     }
     this.#areas.clear();
     await this.#writer?.close();
-    this.#spool.close();
+    await this.#spool.close();
   }
 
   async #backUp(area: StagingArea, { time, notes, observer, signal }: CommitOptions): Promise<BackupResult> {
