@@ -35,6 +35,11 @@ export type StoreErrorCode =
   | 'LOCKED'
   | 'NOT_OWNER'
   | 'INTERRUPTED'
+  | 'UNREACHABLE'
+  | 'LOGIN_FAILED'
+  | 'UNTRUSTED'
+  | 'PROTOCOL'
+  | 'REFUSED'
   | 'CLOSED';
 
 export type FileErrorCode =

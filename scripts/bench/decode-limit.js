@@ -44,7 +44,7 @@ export class DecodeLimit {
     const cache = new ChunkCache({
       bytesMax: cacheBytes,
       keys: key === undefined ? [] : [key.encKey],
-      pathOf: (digest) => store.chunkPath(digest),
+      source: store.chunks,
     });
     return new DecodeLimit(cache, [...refs.values()]);
   }

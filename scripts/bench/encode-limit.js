@@ -47,7 +47,7 @@ export class EncodeLimit {
     let offset = 0;
     const contents = [...chunks.values()].map(({ digest, length }) => {
       const content = Buffer.from(memory.memory, offset, length);
-      decoder.decode({ path: datastore.chunkPath(digest), digest, key: undefined }, content);
+      decoder.decode({ path: datastore.chunks.pathOf(digest), digest, key: undefined }, content);
       offset += length;
       return content;
     });

@@ -6,6 +6,7 @@ import { find, large, small } from './sections/archive.js';
 import { cached, image, random } from './sections/image.js';
 import { others } from './sections/others.js';
 import { scale } from './sections/scale.js';
+import { staging } from './sections/staging.js';
 import { startup } from './sections/startup.js';
 import { write } from './sections/write.js';
 import { zstd } from './sections/zstd.js';
@@ -17,7 +18,7 @@ import { zstd } from './sections/zstd.js';
  */
 
 /** @type {Record<string, (settings: Settings) => Promise<import('./figures.js').Figure[]>>} */
-const sections = { image, random, cached, large, find, small, others, startup, scale, zstd, write };
+const sections = { image, random, cached, large, find, small, others, startup, scale, zstd, write, staging };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

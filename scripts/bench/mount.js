@@ -11,7 +11,7 @@ export const program = fileURLToPath(new URL('../../dist/cli/main.js', import.me
 /** How long after it is ready a mount is left alone, so that what it does for itself is not measured. */
 const settleMs = 300;
 
-/** @typedef {{ cacheBytes?: number, keyFile?: string | undefined }} StoreMountOptions */
+/** @typedef {{ cacheBytes?: number, keyFile?: string | undefined, options?: readonly string[] }} StoreMountOptions */
 
 class Mount {
   /** @param {import('node:child_process').ChildProcess} child @param {string} path */
@@ -57,6 +57,7 @@ export async function mountStore(store, options = {}) {
   const profile = process.env['BENCH_PROFILE'];
   const args = ['mount', '--foreground', '--cache-size', String(options.cacheBytes ?? cacheBytes), store, path];
   if (options.keyFile !== undefined) args.push('--keyfile', options.keyFile);
+  args.push(...(options.options ?? []));
   const nodeArgs = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
   const child = spawn(process.execPath, [...nodeArgs, program, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
   await mounted(child, 'stderr');

@@ -163,7 +163,7 @@ export class ChunkStream implements ChunkUser {
   }
 
   #refOf(n: number): ChunkRef {
-    return { digest: this.#index.digestAt(n), length: this.#lengthOf(n), keyNumber: this.#keyNumber };
+    return { digest: this.#index.digestAt(n), length: this.#lengthOf(n), keyNumber: this.#keyNumber, origin: this.#index };
   }
 
   #lengthOf(n: number): number {

@@ -27,7 +27,7 @@ function modeFor({ request, previous }: BackupContext, name: string): ArchiveMod
 async function backUpWhole(context: BackupContext, { name, source }: ArchiveSpec): Promise<Result> {
   const { manifest, catalog } = context;
   const filename = `${name}.didx`;
-  const meta = streamWriter(context, filename, 'hash');
+  const meta = streamWriter(context, filename);
   try {
     const { files } = await archiveTree({ ...treeOptions(context, name), source, format: 'legacy', meta, catalog: catalog.open(), archiveName: filename });
     const written = await meta.finish();
@@ -40,11 +40,12 @@ async function backUpWhole(context: BackupContext, { name, source }: ArchiveSpec
 }
 
 async function backUpSplit(context: BackupContext, { name, source }: ArchiveSpec, found: ReferenceArchive | undefined): Promise<Result> {
-  const { manifest, session } = context;
+  const { manifest, session, request } = context;
   const [metadataName, payloadName] = splitNames(name);
-  const meta = streamWriter(context, metadataName, 'hash');
-  const payload = streamWriter(context, payloadName, 'payload');
-  const reference: ReferenceTree | undefined = found && { ...found, reuse: (chunks) => session.reuseChunks(chunks) };
+  const meta = streamWriter(context, metadataName);
+  const target = session.openIndex(payloadName);
+  const payload = new StreamWriter({ target, filename: payloadName, averageBytes: request.chunkAverageBytes, cuts: 'payload' });
+  const reference: ReferenceTree | undefined = found && { ...found, reuse: (chunks) => target.reuseChunks(chunks) };
   try {
     const options = { ...treeOptions(context, name), source, format: 'split', meta, payload, reference, archiveName: metadataName } as const;
     const { files } = await archiveTree(options);
@@ -64,8 +65,8 @@ async function referenceOf({ previous, observer }: BackupContext, name: string):
   return undefined;
 }
 
-function streamWriter({ session, request }: BackupContext, filename: string, cuts: 'hash' | 'payload'): StreamWriter {
-  return new StreamWriter({ session, filename, averageBytes: request.chunkAverageBytes, cuts });
+function streamWriter({ session, request }: BackupContext, filename: string): StreamWriter {
+  return new StreamWriter({ target: session.openIndex(filename), filename, averageBytes: request.chunkAverageBytes, cuts: 'hash' });
 }
 
 function treeOptions({ request, observer }: BackupContext, name: string) {

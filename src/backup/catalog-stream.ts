@@ -49,7 +49,7 @@ class OpenCatalog implements ArchiveCatalog {
   readonly #sink: StreamSink;
 
   constructor(session: BackupSession) {
-    this.stream = new StreamWriter({ session, filename: catalogFileName, averageBytes, cuts: 'hash' });
+    this.stream = new StreamWriter({ target: session.openIndex(catalogFileName), filename: catalogFileName, averageBytes, cuts: 'hash' });
     this.#sink = new StreamSink(this.stream);
     this.writer = new CatalogWriter((bytes) => this.#sink.write(bytes));
   }

@@ -21,7 +21,7 @@ export async function backUpImage(context: BackupContext, spec: ArchiveSpec): Pr
     const filename = `${spec.name}.fidx`;
     const changed = await changesOf(context, spec, filename, source.size);
     const written = await writeImage({
-      session,
+      target: session.openIndex(filename, source.size),
       filename,
       source,
       changed,
@@ -47,7 +47,7 @@ async function indexPrepared(
   const { size, digests, dirtyBytes, baseCsum } = await prepared.finish();
   const filename = `${name}.fidx`;
   const index = newFixedIndex(size, digests);
-  await session.writeIndex(filename, index);
+  await session.openIndex(filename, size).writeIndex(index);
   manifest.addIndex({ filename, size, csum: index.toString('hex', 32, 64) });
   if (baseCsum !== undefined) observer.log(dirtyBitmapLine(name, 'OK', { dirty: dirtyBytes, total: size }));
   return { bytes: size, bytesReused: size - dirtyBytes, bytesStored: 0 };

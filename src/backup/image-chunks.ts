@@ -1,5 +1,5 @@
 /**
- * The chunks of one image on their way into the store: many at once, in rooms of the session's memory, their digests in the order of
+ * The chunks of one image on their way into the store: many at once, in rooms of the target's memory, their digests in the order of
  * the image. Nothing is hashed here.
  */
 import { availableParallelism } from 'node:os';
@@ -7,7 +7,7 @@ import { zeros } from '../archive/zero-chunk.js';
 import type { Room } from '../codec/content-memory.js';
 import { FormatError, StoreError } from '../errors.js';
 import { digestBytes, indexBytesMax, indexHeaderBytes } from '../format/chunk-index.js';
-import type { BackupSession, StoredChunk } from '../store/backup-session.js';
+import type { IndexTarget, StoredChunk } from '../store/backup-session.js';
 
 export const imageChunkBytes = 4 << 20;
 export const imageChunksMax = Math.floor((indexBytesMax - indexHeaderBytes) / digestBytes);
@@ -35,7 +35,7 @@ export interface ImageFigures {
 }
 
 export interface ImageChunksOptions {
-  readonly session: BackupSession;
+  readonly target: IndexTarget;
   readonly signal: AbortSignal | undefined;
   readonly progress: ((figures: Readonly<ImageFigures>) => void) | undefined;
 }
@@ -65,7 +65,7 @@ export class ImageChunks {
   /** `count`: chunks that are expected. LIMIT_EXCEEDED if an index can't hold them. */
   constructor(count: number, options: ImageChunksOptions) {
     this.#options = options;
-    const rooms = Math.floor(options.session.memory.memory.byteLength / 2 / imageChunkBytes);
+    const rooms = Math.floor(options.target.memory.memory.byteLength / 2 / imageChunkBytes);
     this.#roomsMax = Math.max(Math.min(rooms, readsMax + chunksPerThread * availableParallelism()), 1);
     this.#digests = Buffer.alloc(0);
     this.#reserve(count);
@@ -86,7 +86,7 @@ export class ImageChunks {
       });
     }
     this.check();
-    const { memory } = this.#options.session;
+    const { memory } = this.#options.target;
     const room = await memory.take(imageChunkBytes);
     try {
       this.check();
@@ -98,11 +98,11 @@ export class ImageChunks {
   }
 
   view(room: Room, length: number): Buffer {
-    return this.#options.session.memory.view(room, length);
+    return this.#options.target.memory.view(room, length);
   }
 
   giveBack(room: Room): void {
-    this.#options.session.memory.give(room);
+    this.#options.target.memory.give(room);
   }
 
   /** Stores what `fill` puts into the first `length` bytes of a room, and gives the room back. */
@@ -124,7 +124,7 @@ export class ImageChunks {
   async putZeros(first: number, end: number): Promise<void> {
     this.#reserve(end);
     const isFirst = this.#zeroChunk === undefined;
-    this.#zeroChunk ??= this.#options.session.putZeros(imageChunkBytes);
+    this.#zeroChunk ??= this.#options.target.putZeros(imageChunkBytes);
     const stored = await this.#zeroChunk;
     this.#digests.fill(stored.digest, first * digestBytes, end * digestBytes);
     const bytes = (end - first) * imageChunkBytes;
@@ -166,7 +166,7 @@ export class ImageChunks {
     this.check();
     const isZero = content.length === imageChunkBytes && content.equals(zeros.subarray(0, imageChunkBytes));
     if (isZero) return await this.putZeros(chunk, chunk + 1);
-    const stored = await this.#options.session.putChunk(content);
+    const stored = await this.#options.target.putChunk(content);
     stored.digest.copy(this.#digests, chunk * digestBytes);
     this.figures.chunks++;
     this.#count(content.length, stored.added ? content.length : 0, stored.encodedBytes);

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type { Room } from '../codec/content-memory.js';
 import { FileError } from '../errors.js';
 import { encodeFixedIndex } from '../format/fixed-index.js';
-import type { BackupSession } from '../store/backup-session.js';
+import type { IndexTarget } from '../store/backup-session.js';
 import type { ByteRange } from './changed-list.js';
 import { ImageChunks, imageChunkBytes, type ImageFigures } from './image-chunks.js';
 import type { ImageFile, ImageSource, ImageStream } from './image-source.js';
@@ -15,7 +15,7 @@ import { reuseUnchanged, type ChangedImage } from './unchanged-chunks.js';
 export type { ImageFigures } from './image-chunks.js';
 
 export interface ImageOptions {
-  readonly session: BackupSession;
+  readonly target: IndexTarget;
   /** `disk.img.fidx`. */
   readonly filename: string;
   /** Stays open. */
@@ -36,14 +36,14 @@ export interface WrittenImage {
   readonly figures: Readonly<ImageFigures>;
 }
 
-/** INTERRUPTED when `signal` is given; errors of the source name it and the offset. What was taken of the session's memory is given back. */
+/** INTERRUPTED when `signal` is given; errors of the source name it and the offset. What was taken of the target's memory is given back. */
 export async function writeImage(options: ImageOptions): Promise<WrittenImage> {
-  const { session, filename, source, signal, progress } = options;
+  const { target, filename, source, signal, progress } = options;
   const ctime = Math.floor(Date.now() / 1000);
-  const chunks = new ImageChunks(Math.ceil((source.size ?? 0) / imageChunkBytes), { session, signal, progress });
+  const chunks = new ImageChunks(Math.ceil((source.size ?? 0) / imageChunkBytes), { target, signal, progress });
   const size = await settled(chunks, () => (source.kind === 'stream' ? putStream(chunks, source, signal) : putFile(chunks, source, options)));
   const index = newFixedIndex(size, chunks.digests(Math.ceil(size / imageChunkBytes)), ctime);
-  await session.writeIndex(filename, index);
+  await target.writeIndex(index);
   return { filename, size, csum: index.toString('hex', 32, 64), figures: chunks.figures };
 }
 
@@ -66,9 +66,9 @@ async function settled(chunks: ImageChunks, work: () => Promise<number>): Promis
   return size;
 }
 
-async function putFile(chunks: ImageChunks, source: ImageFile, { session, changed, warn }: ImageOptions): Promise<number> {
+async function putFile(chunks: ImageChunks, source: ImageFile, { target, changed, warn }: ImageOptions): Promise<number> {
   const shrunk = new ShrinkWarning(source, warn);
-  const ranges = changed === undefined ? [{ start: 0, end: source.size }] : await reuseUnchanged(chunks, session, changed, warn);
+  const ranges = changed === undefined ? [{ start: 0, end: source.size }] : await reuseUnchanged(chunks, target, changed, warn);
   for (const range of ranges) await putRange(chunks, source, range, shrunk);
   await chunks.settled();
   await shrunk.check();

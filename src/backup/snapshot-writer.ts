@@ -146,7 +146,7 @@ function archiveContext({ store, encryption }: BackupRequest, log: BackupLog): A
     cache: new ChunkCache({
       bytesMax: cacheBytesMax,
       keys: keys.map(({ encKey }) => encKey),
-      pathOf: (digest) => store.chunkPath(digest),
+      source: store.chunks,
       workers: cacheWorkers,
     }),
   };

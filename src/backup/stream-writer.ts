@@ -11,7 +11,7 @@ import { StoreError } from '../errors.js';
 import { digestBytes } from '../format/chunk-index.js';
 import { encodeDynamicIndex } from '../format/dynamic-index.js';
 import { PayloadChunker } from '../format/payload-chunker.js';
-import type { BackupSession, ReusedChunk, StoredChunk } from '../store/backup-session.js';
+import type { IndexTarget, ReusedChunk, StoredChunk } from '../store/backup-session.js';
 import type { MaybePromise } from '../vfs/file-system.js';
 
 export interface StreamFigures {
@@ -31,7 +31,7 @@ export interface WrittenStream {
 }
 
 export interface StreamWriterOptions {
-  readonly session: Pick<BackupSession, 'memory' | 'putChunk' | 'writeIndex'>;
+  readonly target: Pick<IndexTarget, 'memory' | 'putChunk' | 'writeIndex'>;
   /** Of the index: `root.pxar.didx`. */
   readonly filename: string;
   /** A power of two from 64 KiB to 4 MiB. */
@@ -58,7 +58,7 @@ interface Shelf {
 }
 
 export class StreamWriter {
-  readonly #session: StreamWriterOptions['session'];
+  readonly #target: StreamWriterOptions['target'];
   readonly #filename: string;
   readonly #takesSuggestions: boolean;
   readonly #chunker: PayloadChunker;
@@ -78,11 +78,11 @@ export class StreamWriter {
   #failure: Error | undefined;
   #closed = false;
 
-  constructor({ session, filename, averageBytes, cuts }: StreamWriterOptions) {
-    this.#session = session;
+  constructor({ target, filename, averageBytes, cuts }: StreamWriterOptions) {
+    this.#target = target;
     this.#filename = filename;
     this.#takesSuggestions = cuts === 'payload';
-    this.#chunker = new PayloadChunker(averageBytes, session.memory.kernel);
+    this.#chunker = new PayloadChunker(averageBytes, target.memory.kernel);
     this.#roomBytes = averageBytes * chunkAveragesMax + 2 * pieceBytesMax <= roomBytesMin ? roomBytesMin : contentRoomBytesMax;
   }
 
@@ -106,7 +106,7 @@ export class StreamWriter {
       if (this.#filled + bytes <= shelf.view.length) return undefined;
       if (shelf.chunksInWork === 0) return this.#continueOn(shelf);
     }
-    const room = this.#session.memory.take(this.#roomBytes);
+    const room = this.#target.memory.take(this.#roomBytes);
     return room instanceof Promise ? room.then((taken) => this.#moveTo(taken)) : this.#moveTo(room);
   }
 
@@ -152,7 +152,7 @@ export class StreamWriter {
     const digests = this.#digests.subarray(0, this.#ends.length * digestBytes);
     const uuid = Buffer.from(randomUUID().replaceAll('-', ''), 'hex');
     const index = encodeDynamicIndex({ uuid, ctime: this.#ctime, ends: this.#ends, digests });
-    await this.#session.writeIndex(this.#filename, index);
+    await this.#target.writeIndex(index);
     return { filename: this.#filename, size: this.#figures.bytes, csum: csumIn(index), figures: this.#figures };
   }
 
@@ -160,7 +160,7 @@ export class StreamWriter {
   async abort(): Promise<void> {
     this.#closed = true;
     await Promise.all(this.#inWork);
-    if (this.#shelf !== undefined) this.#session.memory.give(this.#shelf.room);
+    if (this.#shelf !== undefined) this.#target.memory.give(this.#shelf.room);
     this.#shelf = undefined;
   }
 
@@ -172,14 +172,14 @@ export class StreamWriter {
 
   #moveTo(room: Room): void {
     if (this.#failure !== undefined || this.#closed) {
-      this.#session.memory.give(room);
+      this.#target.memory.give(room);
       throw this.#failure ?? closed(this.#filename);
     }
     const old = this.#shelf;
-    this.#shelf = { room, view: this.#session.memory.view(room), chunksInWork: 0 };
+    this.#shelf = { room, view: this.#target.memory.view(room), chunksInWork: 0 };
     if (old === undefined) return;
     this.#continueOn(this.#shelf, old);
-    if (old.chunksInWork === 0) this.#session.memory.give(old.room);
+    if (old.chunksInWork === 0) this.#target.memory.give(old.room);
   }
 
   /** Lays the beginning of the current chunk to the front of the shelf. */
@@ -208,7 +208,7 @@ export class StreamWriter {
     }
   }
 
-  /** Hands the current chunk, which ends at this offset in the shelf, to the session. */
+  /** Hands the current chunk, which ends at this offset in the shelf, to the target. */
   #putChunk(end: number): void {
     const shelf = this.#shelf;
     if (shelf === undefined) throw new Error('a chunk needs a shelf');
@@ -216,7 +216,7 @@ export class StreamWriter {
     const place = this.#addEntry(content.length);
     this.#chunkStart = end;
     shelf.chunksInWork++;
-    const stored = this.#session
+    const stored = this.#target
       .putChunk(content)
       .then((chunk) => {
         this.#account(chunk, place, content.length);
@@ -227,7 +227,7 @@ export class StreamWriter {
       .finally(() => {
         this.#inWork.delete(stored);
         shelf.chunksInWork--;
-        if (shelf.chunksInWork === 0 && shelf !== this.#shelf) this.#session.memory.give(shelf.room);
+        if (shelf.chunksInWork === 0 && shelf !== this.#shelf) this.#target.memory.give(shelf.room);
       });
     this.#inWork.add(stored);
   }

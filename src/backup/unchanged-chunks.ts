@@ -1,6 +1,6 @@
 /** The chunks of an image that no changed block touches, taken from the previous index. Format: datastore, section 10.3. */
 import type { FixedIndex } from '../format/fixed-index.js';
-import type { BackupSession, ReusedChunk } from '../store/backup-session.js';
+import type { IndexTarget, ReusedChunk } from '../store/backup-session.js';
 import { clipRanges, type ByteRange, type ChangedBlocks } from './changed-list.js';
 import type { ImageChunks } from './image-chunks.js';
 
@@ -15,7 +15,7 @@ export interface ChangedImage {
 /** Gives the ranges of whole chunks that have to be read, in order: the changed ones, and those that are not in the store any more. */
 export async function reuseUnchanged(
   chunks: ImageChunks,
-  session: BackupSession,
+  target: IndexTarget,
   { blocks, previousIndex: index }: ChangedImage,
   warn: (line: string) => void,
 ): Promise<ByteRange[]> {
@@ -25,26 +25,26 @@ export async function reuseUnchanged(
   for (const range of clipRanges(blocks.ranges, index.size)) {
     const first = index.chunkAt(range.start);
     const end = index.chunkAt(range.end - 1) + 1;
-    missing += await reuseRange(chunks, session, index, read, next, first);
+    missing += await reuseRange(chunks, target, index, read, next, first);
     read.add(first, end);
     next = end;
   }
-  missing += await reuseRange(chunks, session, index, read, next, index.count);
+  missing += await reuseRange(chunks, target, index, read, next, index.count);
   if (missing > 0) warn(`${missing} chunks of the previous backup are missing or damaged and are read again; verify its snapshots`);
   return read.ranges;
 }
 
 /** Chunks [first, end); those that are missing are added to `read`, their number is given. */
-async function reuseRange(chunks: ImageChunks, session: BackupSession, index: FixedIndex, read: RangeList, first: number, end: number): Promise<number> {
+async function reuseRange(chunks: ImageChunks, target: IndexTarget, index: FixedIndex, read: RangeList, first: number, end: number): Promise<number> {
   let missing = 0;
   for (let at = first; at < end; at += batchChunks) {
     chunks.check();
-    missing += await reuseBatch(chunks, session, index, read, at, Math.min(at + batchChunks, end));
+    missing += await reuseBatch(chunks, target, index, read, at, Math.min(at + batchChunks, end));
   }
   return missing;
 }
 
-async function reuseBatch(chunks: ImageChunks, session: BackupSession, index: FixedIndex, read: RangeList, first: number, end: number): Promise<number> {
+async function reuseBatch(chunks: ImageChunks, target: IndexTarget, index: FixedIndex, read: RangeList, first: number, end: number): Promise<number> {
   const reused: ReusedChunk[] = [];
   /** Position in `reused` of each chunk: what follows itself, as zeros do, is asked for once. */
   const positions: number[] = [];
@@ -55,7 +55,7 @@ async function reuseBatch(chunks: ImageChunks, session: BackupSession, index: Fi
     if (last?.length !== length || !last.digest.equals(digest)) reused.push({ digest, length });
     positions.push(reused.length - 1);
   }
-  const lost = new Set(await session.reuseChunks(reused));
+  const lost = new Set(await target.reuseChunks(reused));
   let missing = 0;
   positions.forEach((position, i) => {
     const chunk = first + i;

@@ -12,6 +12,7 @@ export const exitStatuses = {
   busy: 7,
   exists: 8,
   warnings: 9,
+  unreachable: 10,
   interrupted: 130,
   outputClosed: 141,
 } as const;
@@ -30,6 +31,7 @@ export const exitStatusTexts: Readonly<Record<ExitStatusName, string>> = {
   busy: 'the mount is in use, or the group or datastore is locked by another program',
   exists: 'what was to be made is there already, or a newer snapshot is',
   warnings: 'done, but something was left out or could not be restored as it was: the warnings say what',
+  unreachable: 'the server of the datastore could not be reached, or the connection to it broke',
   interrupted: 'ended by Ctrl-C or a signal, nothing half-done is left',
   outputClosed: 'whoever read the output closed it',
 };
@@ -42,6 +44,9 @@ const nameOfCode: Readonly<Partial<Record<ErrorCode, ExitStatusName>>> = {
   NOT_MOUNTED: 'notFound',
   NO_PERMISSION: 'noAccess',
   NOT_OWNER: 'noAccess',
+  LOGIN_FAILED: 'noAccess',
+  UNTRUSTED: 'noAccess',
+  UNREACHABLE: 'unreachable',
   EXISTS: 'exists',
   LOCKED: 'busy',
   INTERRUPTED: 'interrupted',

@@ -41,7 +41,7 @@ export async function withSnapshot<T>(
   const keys = await loadKeys(values.keyfile ?? [], values['password-file'], warn);
   const store = await openDatastore(values.store);
   const lines: string[] = [];
-  const cache = new ChunkCache({ bytesMax: cacheBytesMax, keys: keys.map(({ encKey }) => encKey), pathOf: (digest) => store.chunkPath(digest) });
+  const cache = new ChunkCache({ bytesMax: cacheBytesMax, keys: keys.map(({ encKey }) => encKey), source: store.chunks });
   let failure: unknown;
   try {
     const { snapshot, rest } = await resolveReference(store, reference, parseNamespace(values.ns ?? ''));

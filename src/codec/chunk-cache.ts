@@ -7,21 +7,16 @@
  */
 import { LRUCache } from 'lru-cache';
 import { StoreError } from '../errors.js';
+import type { ChunkFiles, ChunkRef } from './chunk-source.js';
 import { Slab, roomBytes, type Room } from './slab.js';
 import { WorkerPool } from './worker-pool.js';
 
-export interface ChunkRef {
-  readonly digest: Buffer;
-  /** Bytes of content. */
-  readonly length: number;
-  /** Number of the key among those of the cache, -1: not encrypted. */
-  readonly keyNumber: number;
-}
+export type { ChunkRef };
 
 export interface ChunkCacheOptions {
   readonly bytesMax: number;
   readonly keys: readonly Uint8Array[];
-  readonly pathOf: (digest: Buffer) => string;
+  readonly source: ChunkFiles;
   readonly workers?: number;
 }
 
@@ -58,7 +53,7 @@ const reserveBytesPerWorker = 1 << 22;
 export class ChunkCache {
   readonly #slab: Slab;
   readonly #pool: WorkerPool;
-  readonly #pathOf: (digest: Buffer) => string;
+  readonly #source: ChunkFiles;
   readonly #ready: LRUCache<string, Slot>;
   readonly #requests = new Map<string, Request>();
   readonly #urgent = new Set<Request>();
@@ -71,7 +66,7 @@ export class ChunkCache {
   constructor(options: ChunkCacheOptions) {
     this.#slab = new Slab(options.bytesMax);
     this.#pool = new WorkerPool({ kind: 'decode', memory: this.#slab.memory, keys: options.keys }, options.workers);
-    this.#pathOf = options.pathOf;
+    this.#source = options.source;
     this.#ready = new LRUCache({
       maxSize: this.#slab.bytes,
       sizeCalculation: ({ room }) => room.bytes,
@@ -188,7 +183,7 @@ export class ChunkCache {
     const { ref } = request;
     this.#inWork++;
     const { digest, keyNumber, length } = ref;
-    this.#pool.run({ kind: 'decode', path: this.#pathOf(digest), digest, keyNumber, offset: room.offset, length }, (error) => {
+    this.#pool.run({ kind: 'decode', path: this.#source.pathOf(digest), digest, keyNumber, offset: room.offset, length }, (error) => {
       this.#inWork--;
       if (error === undefined) {
         const view = this.#slab.view(room, length);

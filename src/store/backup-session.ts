@@ -4,6 +4,7 @@
  * chunks stay useful whatever happens. Format: datastore, sections 3.2 to 3.7 and 4.4.
  */
 import type { ReusedChunk, StoredChunk, StorerStatistics } from '../codec/chunk-storer.js';
+import type { ContentMemory } from '../codec/content-memory.js';
 import type { EncryptionKey } from '../crypto/encryption-key.js';
 import type { SnapshotName } from '../format/snapshot-name.js';
 import type { ChunkTarget } from './chunk-writer.js';
@@ -20,13 +21,25 @@ export interface BackupOptions {
 export type { ReusedChunk, StoredChunk };
 export type SessionStatistics = StorerStatistics;
 
-export interface BackupSession extends ChunkTarget {
+/** One index file of the snapshot, and its chunks. */
+export interface IndexTarget extends ChunkTarget {
+  /** Writes the index, a whole file. All chunks that it names were put or reused before, through this or another target of the session. */
+  writeIndex(bytes: Buffer): Promise<void>;
+}
+
+export interface BackupSession {
+  /** Where contents of chunks must lie, for all targets. */
+  readonly memory: ContentMemory;
+  readonly statistics: SessionStatistics;
   readonly snapshot: SnapshotName;
   readonly owner: string;
   /** The newest finished snapshot of the group. */
   readonly previous: SnapshotName | undefined;
-  /** `bytes`: a whole index file. */
-  writeIndex(fileName: string, bytes: Buffer): Promise<void>;
+  /**
+   * Begins an index file. `size`: bytes of an image, if they are known ahead. INVALID_ARGUMENT for a name that no index has, EXISTS for one
+   * that the snapshot has already; what only a server can refuse is refused when the first chunk is put, or the index.
+   */
+  openIndex(fileName: string, size?: number): IndexTarget;
   /** `bytes`: an encoded blob. */
   writeBlob(fileName: string, bytes: Buffer): Promise<void>;
   /** Writes the manifest (an encoded blob) and makes the snapshot visible. When it resolves, all of it survives a power cut. */

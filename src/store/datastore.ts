@@ -3,6 +3,7 @@
  * whether a store is local or remote. All operations but `beginBackup` read; a store that others work on may answer NOT_FOUND for
  * what a listing has just named.
  */
+import type { ChunkFiles } from '../codec/chunk-source.js';
 import type { ChunkIndex } from '../format/chunk-index.js';
 import type { Namespace } from '../format/namespace.js';
 import type { GroupName, SnapshotName } from '../format/snapshot-name.js';
@@ -58,8 +59,8 @@ export interface Datastore {
   index(snapshot: SnapshotName, fileName: string): Promise<ChunkIndex>;
   /** Bytes that the distinct chunks of an index take in the store; this asks for each of them. */
   encodedBytes(index: ChunkIndex): Promise<number>;
-  /** The file of a chunk, for the workers that decode it. */
-  chunkPath(digest: Buffer): string;
+  /** The chunks of all indexes, encoded. */
+  readonly chunks: ChunkFiles;
   space(): Promise<StoreSpace>;
   /**
    * Calls `listener` within two seconds with the directory (relative to the store) whose listing changed, among those that were

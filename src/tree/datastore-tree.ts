@@ -191,7 +191,7 @@ function contextOf({ store, keys, salvage, log, cacheBytesMax }: TreeOptions): T
     keys,
     salvage,
     log,
-    cache: new ChunkCache({ bytesMax: cacheBytesMax, keys: keys.map(({ encKey }) => encKey), pathOf: (digest) => store.chunkPath(digest) }),
+    cache: new ChunkCache({ bytesMax: cacheBytesMax, keys: keys.map(({ encKey }) => encKey), source: store.chunks }),
     damage: new DamageLog(log),
     zstd: loadZstd(),
     owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },

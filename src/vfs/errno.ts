@@ -8,6 +8,8 @@ const errnoOfCode: Partial<Record<ErrorCode, number>> = {
   KEY_REQUIRED: errno.EACCES,
   WRONG_KEY: errno.EACCES,
   NO_PERMISSION: errno.EACCES,
+  LOGIN_FAILED: errno.EACCES,
+  UNTRUSTED: errno.EACCES,
   NOT_FOUND: errno.ENOENT,
   CLOSED: errno.EIO,
   NOT_A_DIRECTORY: errno.ENOTDIR,

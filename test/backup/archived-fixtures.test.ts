@@ -90,7 +90,7 @@ describe('legacy archives', () => {
   test.each(legacy)('%s %s', async (store, path, archives) => {
     const snapshot = snapshotAt(store, path);
     const session = sessionOn(store, keyOf(snapshot, 'catalog.pcat1.didx'));
-    const catalogStream = new StreamWriter({ session, filename: 'catalog.pcat1.didx', averageBytes: 512 << 10, cuts: 'hash' });
+    const catalogStream = new StreamWriter({ target: session.openIndex('catalog.pcat1.didx'), filename: 'catalog.pcat1.didx', averageBytes: 512 << 10, cuts: 'hash' });
     const sink = new StreamSink(catalogStream);
     const writer = new CatalogWriter((bytes) => sink.write(bytes));
     for (const [name, options] of archives) {
@@ -101,7 +101,7 @@ describe('legacy archives', () => {
       const old = await storedBytes(store, snapshot, filename);
       rebuildTree(root, old, undefined, ['.pxarexclude-cli']);
       const warnings: string[] = [];
-      const meta = new StreamWriter({ session, filename, averageBytes, cuts: 'hash' });
+      const meta = new StreamWriter({ target: session.openIndex(filename), filename, averageBytes, cuts: 'hash' });
       const catalog = { writer, flush: () => sink.flush() };
       await archiveTree({ ...treeOptions(options, warnings), source: root, format: 'legacy', meta, catalog, archiveName: filename });
       const written = await meta.finish();
@@ -143,8 +143,8 @@ describe('split archives', () => {
     const root = directoryOn('ext4');
     const old = { meta: await storedBytes(store, snapshot, metaName), payload: await storedBytes(store, snapshot, payloadName) };
     rebuildTree(root, old.meta, old.payload);
-    const meta = new StreamWriter({ session, filename: metaName, averageBytes, cuts: 'hash' });
-    const payload = new StreamWriter({ session, filename: payloadName, averageBytes, cuts: 'payload' });
+    const meta = new StreamWriter({ target: session.openIndex(metaName), filename: metaName, averageBytes, cuts: 'hash' });
+    const payload = new StreamWriter({ target: session.openIndex(payloadName), filename: payloadName, averageBytes, cuts: 'payload' });
     const reference = previous === undefined ? undefined : await referenceOf(store, snapshotAt(store, previous), name, session);
     const warnings: string[] = [];
     const streams = { meta, payload, reference, archiveName: metaName };

@@ -36,7 +36,7 @@ async function backUp(into: ChunkSession, changed?: { blocks: ChangedBlocks; pre
   const warnings: string[] = [];
   const source = await openImageSource(path);
   try {
-    return { ...(await writeImage({ session: into, filename, source, changed, warn: (line) => warnings.push(line) })), warnings };
+    return { ...(await writeImage({ target: into.openIndex(filename), filename, source, changed, warn: (line) => warnings.push(line) })), warnings };
   } finally {
     await source.close();
   }

@@ -40,7 +40,7 @@ async function backUp(into: ChunkSession, path: string, options: Partial<ImageOp
   const source = await openImageSource(path, input);
   const warnings: string[] = [];
   try {
-    return { ...(await writeImage({ session: into, filename, source, warn: (line) => warnings.push(line), ...options })), warnings };
+    return { ...(await writeImage({ target: into.openIndex(filename), filename, source, warn: (line) => warnings.push(line), ...options })), warnings };
   } finally {
     await source.close();
   }
@@ -305,7 +305,7 @@ describe('sources that change or fail while they are read', () => {
     truncateSync(path, 8 * mib);
     const warnings: string[] = [];
     const into = session();
-    await writeImage({ session: into, filename, source, warn: (line) => warnings.push(line) });
+    await writeImage({ target: into.openIndex(filename), filename, source, warn: (line) => warnings.push(line) });
     await source.close();
     expect(warnings).toHaveLength(1);
     expect(into.index(filename).size).toBe(80 * mib);
@@ -317,7 +317,7 @@ describe('sources that change or fail while they are read', () => {
     const source = await openImageSource(path);
     writeFileSync(path, noise('more', mib), { flag: 'a' });
     const into = session();
-    const { size } = await writeImage({ session: into, filename, source, warn: (line) => expect.fail(line) });
+    const { size } = await writeImage({ target: into.openIndex(filename), filename, source, warn: (line) => expect.fail(line) });
     await source.close();
     expect(size).toBe(9 * mib);
     expect((await into.content(into.index(filename))).equals(content)).toBe(true);

@@ -24,8 +24,8 @@ const kib = 1024;
 const mebibyte = 1 << 20;
 const name = 'test.pxar.didx';
 
-function writerOf(session: Pick<StreamSession, 'memory' | 'putChunk' | 'writeIndex'>, averageBytes = 4 * mebibyte, cuts: 'hash' | 'payload' = 'hash'): StreamWriter {
-  return new StreamWriter({ session, filename: name, averageBytes, cuts });
+function writerOf(session: Pick<StreamSession, 'openIndex'>, averageBytes = 4 * mebibyte, cuts: 'hash' | 'payload' = 'hash'): StreamWriter {
+  return new StreamWriter({ target: session.openIndex(name), filename: name, averageBytes, cuts });
 }
 
 /** In pieces, some of them read into place. */
@@ -280,26 +280,27 @@ describe('a payload stream', () => {
 });
 
 /** A session that stores only when it is told to. */
-function newSlowSession(memoryBytes: number): Pick<StreamSession, 'memory' | 'putChunk' | 'writeIndex'> & { waiting: (() => void)[]; contents: Buffer[]; failNext: () => void } {
+function newSlowSession(memoryBytes: number): Pick<StreamSession, 'memory' | 'openIndex'> & { waiting: (() => void)[]; contents: Buffer[]; failNext: () => void } {
   const waiting: (() => void)[] = [];
   const contents: Buffer[] = [];
   let failure: Error | undefined;
+  const memory = new ContentMemory(memoryBytes);
+  const putChunk = (content: Buffer): Promise<StoredChunk> =>
+    new Promise<StoredChunk>((resolve, reject) => {
+      const error = failure;
+      failure = undefined;
+      waiting.push(() => {
+        contents.push(Buffer.from(content));
+        if (error !== undefined) reject(error);
+        else resolve({ digest: chunkDigest(content), added: false, encodedBytes: 0 });
+      });
+    });
   return {
-    memory: new ContentMemory(memoryBytes),
+    memory,
     waiting,
     contents,
     failNext: () => { failure = Object.assign(new Error('full'), { code: 'ENOSPC' }); },
-    putChunk: (content) =>
-      new Promise<StoredChunk>((resolve, reject) => {
-        const error = failure;
-        failure = undefined;
-        waiting.push(() => {
-          contents.push(Buffer.from(content));
-          if (error !== undefined) reject(error);
-          else resolve({ digest: chunkDigest(content), added: false, encodedBytes: 0 });
-        });
-      }),
-    writeIndex: () => Promise.resolve(),
+    openIndex: () => ({ memory, putChunk, writeIndex: () => Promise.resolve() }),
   };
 }
 

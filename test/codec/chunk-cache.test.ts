@@ -16,7 +16,7 @@ const pathOf = (digest: Buffer): string => join(directory, chunkPath(digest));
 const caches: ChunkCache[] = [];
 
 function newCache(options: Partial<ChunkCacheOptions> = {}): ChunkCache {
-  const cache = new ChunkCache({ bytesMax: 16 * mebibyte, keys: keys.map(({ encKey }) => encKey), pathOf, ...options });
+  const cache = new ChunkCache({ bytesMax: 16 * mebibyte, keys: keys.map(({ encKey }) => encKey), source: { kind: 'files', pathOf }, ...options });
   caches.push(cache);
   return cache;
 }

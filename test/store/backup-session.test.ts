@@ -30,6 +30,7 @@ import {
   openStore,
   put,
   storeNames,
+  targetOf,
   writeSnapshot,
 } from '../support/new-snapshots.js';
 import { noise } from '../support/random.js';
@@ -49,7 +50,7 @@ describe('a snapshot', () => {
     const store = await openStore(directory);
     const session = await begin(store, hostSnapshot(time));
     const { digest, added, encodedBytes } = await put(session, noise('x', 5000));
-    await session.writeIndex('root.pxar.didx', indexOf([{ digest, length: 5000 }]));
+    await targetOf(session).writeIndex(indexOf([{ digest, length: 5000 }]));
     await session.writeBlob('fw.conf.blob', encodeBlob(Buffer.from('x')));
     expect({ added, encodedBytes }).toEqual({ added: true, encodedBytes: 5012 });
     expect(await store.snapshots(hostSnapshot(time))).toEqual([]);
@@ -79,7 +80,7 @@ describe('a snapshot', () => {
     rmSync(first ?? '');
     truncateSync(second ?? '', 0);
     utimesSync(third ?? '', 1, 1);
-    expect(await session.reuseChunks(chunks)).toEqual([0, 1]);
+    expect(await targetOf(session).reuseChunks(chunks)).toEqual([0, 1]);
     expect(statSync(third ?? '').atimeMs).toBeGreaterThan(Date.now() - 60_000);
     expect(statSync(third ?? '').mtimeMs).toBe(1000);
     expect((await put(session, noise('a0', 40_000))).added).toBe(true);
@@ -95,10 +96,12 @@ describe('a snapshot', () => {
     for (const name of ['index.json.blob', 'a.pxar.didx', 'x', '../a.blob', '.protected']) {
       await expect(session.writeBlob(name, Buffer.from('2')), name).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     }
-    await expect(session.writeIndex('a.blob', Buffer.from('2'))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    const target = session.openIndex('b.pxar.didx');
+    expect(() => session.openIndex('a.blob')).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+    expect(() => session.openIndex('b.pxar.didx')).toThrow(expect.objectContaining({ code: 'EXISTS' }));
     await session.finish(manifest);
     await expect(session.writeBlob('b.conf.blob', Buffer.from('2'))).rejects.toMatchObject({ code: 'CLOSED' });
-    await expect(session.putZeros(1)).rejects.toMatchObject({ code: 'CLOSED' });
+    await expect(target.putZeros(1)).rejects.toMatchObject({ code: 'CLOSED' });
     await expect(session.finish(manifest)).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
@@ -179,7 +182,7 @@ describe('nothing is left', () => {
     const directory = await written();
     const store = await openStore(directory);
     const session = await begin(store, hostSnapshot(time + 1));
-    await session.reuseChunks([]);
+    await targetOf(session).reuseChunks([]);
     renameSync(join(directory, 'host/web', text), join(directory, 'gone'));
     await expect(session.finish(manifest)).rejects.toMatchObject({ code: 'NOT_FOUND' });
     expect(readdirSync(join(directory, 'host/web'))).toEqual(['owner']);

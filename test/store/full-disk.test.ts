@@ -61,7 +61,7 @@ describe.each(['ext4', 'tmpfs'] as const)('a full disk (%s)', (kind) => {
     await writeSnapshot(await begin(store, hostSnapshot(time)));
     const before = storeNames(directory);
     const session = await begin(store, hostSnapshot(time + 1));
-    await expect(session.writeIndex('a.img.fidx', noise('index', 30 << 20))).rejects.toMatchObject({ code: 'ENOSPC' });
+    await expect(session.openIndex('a.img.fidx').writeIndex(noise('index', 30 << 20))).rejects.toMatchObject({ code: 'ENOSPC' });
     await expect(session.writeBlob('a.conf.blob', noise('blob', 30 << 20))).rejects.toMatchObject({ code: 'ENOSPC' });
     await put(session, noise('x', 100_000));
     await expect(session.finish(noise('manifest', 30 << 20))).rejects.toMatchObject({ code: 'ENOSPC' });

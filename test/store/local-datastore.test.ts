@@ -74,7 +74,7 @@ describe.each(['sample', 'vault'] as const)('%s', (name: FixtureStore) => {
         }
         const index = await store.index(snapshot, filename);
         expect([index.size, index.count, index.kind]).toEqual([size, chunks, kind]);
-        const files = new Set(Array.from({ length: index.count }, (_, n) => store.chunkPath(index.digestAt(n))));
+        const files = new Set(Array.from({ length: index.count }, (_, n) => store.chunks.pathOf(index.digestAt(n))));
         expect(await store.encodedBytes(index)).toBe([...files].reduce((sum, file) => sum + statSync(file).size, 0));
       }
     }

@@ -9,7 +9,7 @@ import type { ChunkIndex } from '../../src/format/chunk-index.js';
 import { chunkPath } from '../../src/format/chunk-path.js';
 import { parseFixedIndex, type FixedIndex } from '../../src/format/fixed-index.js';
 import type { SnapshotName } from '../../src/format/snapshot-name.js';
-import type { BackupSession } from '../../src/store/backup-session.js';
+import type { BackupSession, IndexTarget, StoredChunk } from '../../src/store/backup-session.js';
 import { zstd } from './chunks.js';
 import { scratchDirectory } from './scratch.js';
 
@@ -21,7 +21,7 @@ export interface ChunkSessionOptions {
   readonly workers?: number;
 }
 
-export interface ChunkSession extends BackupSession {
+export interface ChunkSession extends BackupSession, Pick<IndexTarget, 'putChunk'> {
   readonly store: string;
   /** Calls of putChunk(). */
   readonly chunksPut: number;
@@ -67,6 +67,10 @@ export function chunkSession({ key, store = scratchDirectory(), memoryBytes = 12
   const storer = new ChunkStorer({ memory, key, chunksDirectory, temporaryDirectory, owner: undefined, durable: false, ...(workers !== undefined && { workers }) });
   const indexes = new Map<string, Buffer>();
   let chunksPut = 0;
+  const putChunk = (content: Buffer): Promise<StoredChunk> => {
+    chunksPut++;
+    return storer.put(content);
+  };
   return {
     store,
     memory,
@@ -82,16 +86,20 @@ export function chunkSession({ key, store = scratchDirectory(), memoryBytes = 12
     writeBlob: none,
     finish: none,
     abort: none,
-    putChunk: (content) => {
-      chunksPut++;
-      return storer.put(content);
-    },
-    putZeros: (length) => storer.putZeros(length),
-    reuseChunks: (chunks) => storer.touch(chunks),
-    writeIndex: (fileName, bytes) => {
-      indexes.set(fileName, Buffer.from(bytes));
-      return Promise.resolve();
-    },
+    putChunk,
+    openIndex: (fileName) => ({
+      memory,
+      get statistics() {
+        return storer.statistics;
+      },
+      putChunk,
+      putZeros: (length) => storer.putZeros(length),
+      reuseChunks: (chunks) => storer.touch(chunks),
+      writeIndex: (bytes) => {
+        indexes.set(fileName, Buffer.from(bytes));
+        return Promise.resolve();
+      },
+    }),
     index: (fileName) => {
       const bytes = indexes.get(fileName);
       if (bytes === undefined) throw new Error(`no index ${fileName} was written`);

@@ -7,7 +7,7 @@ import { chunkDigest } from '../../src/crypto/chunk-digest.js';
 import { chunkPath } from '../../src/format/chunk-path.js';
 import { encodeDynamicIndex } from '../../src/format/dynamic-index.js';
 import type { SnapshotName } from '../../src/format/snapshot-name.js';
-import type { BackupOptions, BackupSession, StoredChunk } from '../../src/store/backup-session.js';
+import type { BackupOptions, BackupSession, IndexTarget, StoredChunk } from '../../src/store/backup-session.js';
 import type { Datastore } from '../../src/store/datastore.js';
 import { openLocalDatastore } from '../../src/store/local/local-datastore.js';
 import type { ServerPaths } from '../../src/store/local/server.js';
@@ -64,12 +64,21 @@ export async function begin(
   return session;
 }
 
+const targets = new WeakMap<BackupSession, IndexTarget>();
+
+/** For the archive of writeSnapshot(). */
+export function targetOf(session: BackupSession): IndexTarget {
+  const target = targets.get(session) ?? session.openIndex('root.pxar.didx');
+  targets.set(session, target);
+  return target;
+}
+
 export async function put(session: BackupSession, content: Buffer): Promise<StoredChunk> {
   const room = await session.memory.take(content.length);
   try {
     const view = session.memory.view(room, content.length);
     content.copy(view);
-    return await session.putChunk(view);
+    return await targetOf(session).putChunk(view);
   } finally {
     session.memory.give(room);
   }
@@ -87,7 +96,7 @@ export const manifest = encodeBlob(Buffer.from('{}'));
 export async function writeSnapshot(session: BackupSession, label = 'a', chunks = 3): Promise<void> {
   const contents = Array.from({ length: chunks }, (_, i) => noise(`${label}${i}`, 40_000));
   const stored = await Promise.all(contents.map((content) => put(session, content)));
-  await session.writeIndex('root.pxar.didx', indexOf(stored.map(({ digest }, i) => ({ digest, length: contents[i]?.length ?? 0 }))));
+  await targetOf(session).writeIndex(indexOf(stored.map(({ digest }, i) => ({ digest, length: contents[i]?.length ?? 0 }))));
   await session.writeBlob('fw.conf.blob', encodeBlob(Buffer.from(label)));
   await session.finish(manifest);
 }

@@ -21,7 +21,7 @@ export interface OpenedStore {
 
 export async function openedStore(path: string, keys: readonly EncryptionKey[] = []): Promise<OpenedStore> {
   const store = await openDatastore(path);
-  const cache = new ChunkCache({ bytesMax: 64 << 20, keys: keys.map(({ encKey }) => encKey), pathOf: (digest) => store.chunkPath(digest) });
+  const cache = new ChunkCache({ bytesMax: 64 << 20, keys: keys.map(({ encKey }) => encKey), source: store.chunks });
   const context: ArchiveContext = { store, keys, cache, damage: new DamageLog(() => undefined), zstd: loadZstd(), salvage: false };
   const state = async (reference: string): Promise<SnapshotState> => {
     const { snapshot } = await resolveReference(store, Buffer.from(reference));

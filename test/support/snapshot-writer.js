@@ -24,12 +24,13 @@ try {
     const warn = (/** @type {string} */ line) => process.stdout.write(`warning ${line}\n`);
     const session = await store.beginBackup({ snapshot, key: undefined, owner, warn });
     process.stdout.write('begun\n');
+    const target = session.openIndex('root.pxar.didx');
     const chunks = Array.from({ length: 24 }, async () => {
       const bytes = randomInt(1, 300_000);
       const room = await session.memory.take(bytes);
       const content = session.memory.view(room, bytes);
       randomBytes(bytes).copy(content);
-      const { digest } = await session.putChunk(content);
+      const { digest } = await target.putChunk(content);
       session.memory.give(room);
       return { digest, bytes };
     });
@@ -38,7 +39,7 @@ try {
     let end = 0;
     const ends = stored.map(({ bytes }) => (end += bytes));
     const index = { uuid: Buffer.alloc(16), ctime: 0, ends, digests: Buffer.concat(stored.map(({ digest }) => digest)) };
-    await session.writeIndex('root.pxar.didx', encodeDynamicIndex(index));
+    await target.writeIndex(encodeDynamicIndex(index));
     await session.writeBlob('fw.conf.blob', manifest);
     await session.finish(manifest);
     process.stdout.write('finished\n');

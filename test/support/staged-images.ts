@@ -40,7 +40,7 @@ export async function staging({ key, store = emptyStore(), roomsMax }: StagingOp
   const writer = await datastore.openChunkWriter({ key, warn: (line) => console.warn(line) });
   onTestFinished(() => writer.close());
   const keys = key === undefined ? [] : [key.encKey];
-  const cache = new ChunkCache({ bytesMax: 64 * mebibyte, keys, pathOf: (digest) => datastore.chunkPath(digest), workers: 2 });
+  const cache = new ChunkCache({ bytesMax: 64 * mebibyte, keys, source: datastore.chunks, workers: 2 });
   onTestFinished(() => cache.close());
   const rooms = new ImageRooms(writer.memory, roomsMax);
   const damage = new DamageLog(() => undefined);
@@ -76,7 +76,7 @@ export async function backupOf(content: Buffer, { store, key }: Pick<Staging, 's
   const session = chunkSession({ store, key });
   const source = await openImageSource(path);
   try {
-    await writeImage({ session, filename: 'plain.img.fidx', source, warn: () => undefined });
+    await writeImage({ target: session.openIndex('plain.img.fidx'), filename: 'plain.img.fidx', source, warn: () => undefined });
     return session.index('plain.img.fidx');
   } finally {
     await source.close();

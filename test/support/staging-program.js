@@ -41,7 +41,7 @@ export async function openStaging({ store, directory, key: digits, index: indexP
   const datastore = await openLocalDatastore(store, { server: { configuration: '/nonexistent', locks: '/nonexistent' } });
   const writer = await datastore.openChunkWriter({ key, warn: () => undefined });
   const keys = key === undefined ? [] : [key.encKey];
-  const cache = new ChunkCache({ bytesMax: 64 << 20, keys, pathOf: (digest) => datastore.chunkPath(digest), workers: 2 });
+  const cache = new ChunkCache({ bytesMax: 64 << 20, keys, source: datastore.chunks, workers: 2 });
   const damage = new DamageLog(() => undefined);
   const keyNumber = key === undefined ? -1 : 0;
   const rooms = new ImageRooms(writer.memory, roomsMax);

@@ -6,6 +6,7 @@ import { ChunkStorer, type ReusedChunk, type StoredChunk } from '../../src/codec
 import { ContentMemory } from '../../src/codec/content-memory.js';
 import type { EncryptionKey } from '../../src/crypto/encryption-key.js';
 import { parseDynamicIndex, type DynamicIndex } from '../../src/format/dynamic-index.js';
+import type { IndexTarget } from '../../src/store/backup-session.js';
 import { scratchDirectory } from './scratch.js';
 
 export interface StreamSession {
@@ -18,7 +19,7 @@ export interface StreamSession {
   putChunk(content: Buffer): Promise<StoredChunk>;
   putZeros(length: number): Promise<StoredChunk>;
   reuseChunks(chunks: readonly ReusedChunk[]): Promise<readonly number[]>;
-  writeIndex(fileName: string, bytes: Buffer): Promise<void>;
+  openIndex(fileName: string): Pick<IndexTarget, 'memory' | 'putChunk' | 'writeIndex'>;
   index(fileName: string): DynamicIndex;
 }
 
@@ -46,10 +47,14 @@ export function newStreamSession({ key, memoryBytes = 160 << 20, directory = scr
     putChunk: (content) => storer.put(content),
     putZeros: (length) => storer.putZeros(length),
     reuseChunks: (chunks) => storer.touch(chunks),
-    writeIndex: (fileName, bytes) => {
-      indexes.set(fileName, Buffer.from(bytes));
-      return Promise.resolve();
-    },
+    openIndex: (fileName) => ({
+      memory,
+      putChunk: (content) => storer.put(content),
+      writeIndex: (bytes) => {
+        indexes.set(fileName, Buffer.from(bytes));
+        return Promise.resolve();
+      },
+    }),
     index: (fileName) => {
       const bytes = indexes.get(fileName);
       if (bytes === undefined) throw new Error(`no index ${fileName} was written`);

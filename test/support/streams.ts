@@ -29,7 +29,7 @@ export function newShelf(options: { directory?: string; cacheBytesMax?: number; 
   const cache = new ChunkCache({
     bytesMax: cacheBytesMax,
     keys: keys.map(({ encKey }) => encKey),
-    pathOf: (digest) => join(directory, chunkPath(digest)),
+    source: { kind: 'files', pathOf: (digest) => join(directory, chunkPath(digest)) },
     ...others,
   });
   const log: string[] = [];

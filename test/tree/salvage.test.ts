@@ -38,7 +38,7 @@ async function chunkFiles(): Promise<{ file: string; start: number; end: number 
   const store = await openDatastore(directory);
   const index = await store.index(snapshot, 'root.pxar.didx');
   return Array.from({ length: index.count }, (_, n) => ({
-    file: store.chunkPath(index.digestAt(n)),
+    file: store.chunks.pathOf(index.digestAt(n)),
     start: index.startOf(n),
     end: index.endOf(n),
   }));

@@ -45,7 +45,7 @@ class NotingCache extends ChunkCache {
  */
 async function chunkTimer(directory, snapshot) {
   const store = await openDatastore(directory);
-  const cache = new NotingCache({ bytesMax: cacheBytesMax, keys: [], pathOf: (digest) => store.chunkPath(digest) });
+  const cache = new NotingCache({ bytesMax: cacheBytesMax, keys: [], source: store.chunks });
   const index = await store.index(snapshot, 'root.pxar.didx');
   const damage = new DamageLog(console.error);
   const meta = new ChunkStream({ path: 'root.pxar', index, cache, key: undefined, damage, salvage: false });

@@ -11,7 +11,7 @@ import { archiveKind, manifestFileName } from '../../format/archive-name.js';
 import { manifestLockName, nestedManifestLockName, snapshotLockName } from '../../format/lock-name.js';
 import { snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
 import { indexTempName } from '../../format/temp-name.js';
-import type { BackupOptions, BackupSession, ReusedChunk, SessionStatistics, StoredChunk } from '../backup-session.js';
+import type { BackupOptions, BackupSession, IndexTarget, ReusedChunk, SessionStatistics, StoredChunk } from '../backup-session.js';
 import { renameNew, syncDirectory, writeWhole } from './atomic-file.js';
 import { LocalChunks } from './chunks.js';
 import { removeNewGroup, type WritableGroup } from './group.js';
@@ -78,11 +78,9 @@ export class LocalBackupSession implements BackupSession {
     return this.#run(() => this.#chunks.reuseChunks(chunks));
   }
 
-  writeIndex(fileName: string, bytes: Buffer): Promise<void> {
-    return this.#run(() => {
-      this.#claim(fileName, ['fixed', 'dynamic']);
-      return this.#write(fileName, bytes, indexTempName(fileName));
-    });
+  openIndex(fileName: string): IndexTarget {
+    this.#claim(fileName, ['fixed', 'dynamic']);
+    return new LocalIndexTarget(this, (bytes) => this.#run(() => this.#write(fileName, bytes, indexTempName(fileName))));
   }
 
   writeBlob(fileName: string, bytes: Buffer): Promise<void> {
@@ -230,6 +228,37 @@ export class LocalBackupSession implements BackupSession {
     for (const name of [nested, manifestLockName(this.snapshot), snapshotLockName(this.snapshot)]) {
       await rm(join(locks, name), { recursive: true, force: true });
     }
+  }
+}
+
+/** Chunks are put as those of any other index. */
+class LocalIndexTarget implements IndexTarget {
+  readonly #session: LocalBackupSession;
+  readonly writeIndex: (bytes: Buffer) => Promise<void>;
+
+  constructor(session: LocalBackupSession, writeIndex: (bytes: Buffer) => Promise<void>) {
+    this.#session = session;
+    this.writeIndex = writeIndex;
+  }
+
+  get memory(): ContentMemory {
+    return this.#session.memory;
+  }
+
+  get statistics(): SessionStatistics {
+    return this.#session.statistics;
+  }
+
+  putChunk(content: Buffer): Promise<StoredChunk> {
+    return this.#session.putChunk(content);
+  }
+
+  putZeros(length: number): Promise<StoredChunk> {
+    return this.#session.putZeros(length);
+  }
+
+  reuseChunks(chunks: readonly ReusedChunk[]): Promise<readonly number[]> {
+    return this.#session.reuseChunks(chunks);
   }
 }
 

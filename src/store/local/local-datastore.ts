@@ -4,6 +4,7 @@
  */
 import { lstat, readdir, realpath, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ChunkFiles } from '../../codec/chunk-source.js';
 import { StoreError, codeOf } from '../../errors.js';
 import { archiveKind, manifestFileName } from '../../format/archive-name.js';
 import { parseBackupTime } from '../../format/backup-time.js';
@@ -29,11 +30,13 @@ const protectedName = '.protected';
 
 class LocalDatastore implements Datastore {
   readonly location: string;
+  readonly chunks: ChunkFiles;
   readonly #watch: DirectoryWatch;
   readonly #server: ServerPaths;
 
   constructor(location: string, server: ServerPaths) {
     this.location = location;
+    this.chunks = { kind: 'files', pathOf: (digest) => `${location}/${chunkPath(digest)}` };
     this.#server = server;
     this.#watch = new DirectoryWatch(location);
   }
@@ -88,13 +91,9 @@ class LocalDatastore implements Datastore {
     return archiveKind(fileName) === 'fixed' ? parseFixedIndex(bytes) : parseDynamicIndex(bytes);
   }
 
-  chunkPath(digest: Buffer): string {
-    return `${this.location}/${chunkPath(digest)}`;
-  }
-
   async encodedBytes(index: ChunkIndex): Promise<number> {
     const paths = new Set<string>();
-    for (let n = 0; n < index.count; n++) paths.add(this.chunkPath(index.digestAt(n)));
+    for (let n = 0; n < index.count; n++) paths.add(this.chunks.pathOf(index.digestAt(n)));
     let bytes = 0;
     for (let rest = [...paths]; rest.length > 0; rest = rest.slice(statsAtOnce)) {
       const sizes = await Promise.all(rest.slice(0, statsAtOnce).map(fileBytes));
