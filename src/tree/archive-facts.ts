@@ -8,7 +8,16 @@ import type { XattrValue, Xattrs } from './node.js';
 import type { SnapshotState } from '../archive/snapshot-state.js';
 import type { OpenStream } from '../archive/stream-opener.js';
 
-type Facts = Record<string, string | number | undefined>;
+const factNames = ['owner', 'notes', 'protected', 'finished', 'verify-state', 'crypt-mode', 'fingerprint', 'size', 'encoded-size', 'digest', 'damaged'] as const;
+type FactName = (typeof factNames)[number];
+type Facts = Partial<Record<FactName, string | number | undefined>>;
+
+const factXattrs: ReadonlySet<string> = new Set(factNames.map((name) => `user.pbsfs.${name}`));
+
+/** Whether programs that copy from a snapshot with all attributes find this one. */
+export function isFactXattr(name: Buffer): boolean {
+  return factXattrs.has(name.toString('latin1'));
+}
 
 function attributes(facts: Facts): Map<string, XattrValue> {
   const known = Object.entries(facts).filter(([, value]) => value !== undefined);

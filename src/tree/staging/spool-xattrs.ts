@@ -5,6 +5,7 @@ import { getXattrOf, listXattrsOf, removeXattrOf, setXattrOf } from '../../os/na
 import { accessAclName, defaultAclName } from '../../vfs/posix-acl.js';
 import type { Ino } from '../../vfs/file-system.js';
 import type { NewXattr } from '../../vfs/writable-file-system.js';
+import { isFactXattr } from '../archive-facts.js';
 import type { SpoolCore } from './spool-core.js';
 import type { SpoolNode } from './spool-node.js';
 
@@ -32,7 +33,9 @@ export class SpoolXattrs {
     return isReservedXattr(name) ? this.#reserved(ino, name) : getXattrOf(this.#core.reach(node), name);
   }
 
+  /** A fact about the snapshot that a file was copied from is none about the copy: it is not kept, and no copying program fails for it. */
   set(ino: Ino, { name, value, mode, killSetGroupId }: NewXattr): void {
+    if (isFactXattr(name)) return;
     refuseReserved(name);
     const node = this.#core.begin(ino);
     const file = this.#core.reach(node);

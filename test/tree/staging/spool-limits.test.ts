@@ -252,6 +252,8 @@ describe.skipIf(!canMount)('attributes of pbsfs', () => {
     expect(fail('getfattr', '-d', '-m', '-', spool.mountPoint)).not.toContain('pbsfs.');
     expect(fail('getfattr', '-n', 'user.pbsfs.clone', spool.mountPoint)).toContain('No such attribute');
     expect(fail('setfattr', '-n', 'user.pbsfs.clone', '-v', 'x', spool.mountPoint)).toContain('Operation not permitted');
+    execFileSync('setfattr', ['-n', 'user.pbsfs.digest', '-v', 'of what it was copied from', spool.mountPoint]);
+    expect(fail('getfattr', '-n', 'user.pbsfs.digest', spool.mountPoint)).toContain('No such attribute');
     expect(fail('setfattr', '-x', 'user.pbsfs.clone', spool.mountPoint)).toContain('Operation not permitted');
     spool.mounted.child.send({ command: 'set fact', name: 'clone' });
     expect(await spool.mounted.ask('get fact', { name: 'clone' }, 'fact')).toMatchObject({ line: 'undefined' });
