@@ -10,6 +10,8 @@ import { requiredKey, type SnapshotState } from './snapshot-state.js';
 
 export interface OpenBlob {
   readonly content: Buffer;
+  /** Of the file in the store. */
+  readonly storedBytes: number;
   /** Why it should have been refused, had --salvage not been given. */
   readonly doubt: string | undefined;
 }
@@ -28,7 +30,7 @@ export async function openBlob(
   try {
     const key = decodeBlobHeader(bytes).encrypted ? requiredKey(context, state, path) : undefined;
     const content = decodeBlob(bytes, await context.zstd, key);
-    return { content, doubt: refusal === undefined ? undefined : messageOf(refusal) };
+    return { content, storedBytes: bytes.length, doubt: refusal === undefined ? undefined : messageOf(refusal) };
   } catch (error) {
     // requiredKey() has said what is missing.
     if (codeOf(error) !== 'KEY_REQUIRED') context.damage.reportOnce(`${path}: ${messageOf(error)}`);

@@ -5,6 +5,7 @@
  */
 import type { ChunkFiles } from '../codec/chunk-source.js';
 import type { ChunkIndex } from '../format/chunk-index.js';
+import type { JsonObject } from '../format/json.js';
 import type { Namespace } from '../format/namespace.js';
 import type { GroupName, SnapshotName } from '../format/snapshot-name.js';
 import type { BackupOptions, BackupSession } from './backup-session.js';
@@ -18,8 +19,8 @@ export interface GroupFacts {
 export interface StoredFile {
   /** Name on disk, with .fidx, .didx or .blob. */
   readonly name: string;
-  /** Encoded bytes. */
-  readonly size: number;
+  /** Encoded bytes; undefined where the store does not tell. */
+  readonly size: number | undefined;
 }
 
 /** What is in a snapshot's directory, manifest or not. */
@@ -57,13 +58,13 @@ export interface Datastore {
   blob(snapshot: SnapshotName, fileName: string): Promise<Buffer>;
   /** A parsed index; its checksum is not compared with anything here. */
   index(snapshot: SnapshotName, fileName: string): Promise<ChunkIndex>;
-  /** Bytes that the distinct chunks of an index take in the store; this asks for each of them. */
-  encodedBytes(index: ChunkIndex): Promise<number>;
+  /** Bytes that the distinct chunks of an index take in the store; this asks for each of them. Absent where nobody can be asked. */
+  encodedBytes?(index: ChunkIndex): Promise<number>;
   /** The chunks of all indexes, encoded. */
   readonly chunks: ChunkFiles;
   space(): Promise<StoreSpace>;
   /**
-   * Calls `listener` within two seconds with the directory (relative to the store) whose listing changed, among those that were
+   * Calls `listener` within two seconds (of a store on a server: as often as its listings are cheap) with the directory (relative to the store) whose listing changed, among those that were
    * listed before, until the function that it returns is called.
    */
   watch(listener: (directory: string) => void): () => void;
@@ -86,5 +87,7 @@ export interface Datastore {
    * NO_PERMISSION. Format: datastore, section 3.6.
    */
   holdSnapshot(snapshot: SnapshotName, warn: (line: string) => void): Promise<HeldSnapshot>;
+  /** How the way to the store is, for `.pbsfs/status.json`. Absent where there is nothing to tell. */
+  state?(): JsonObject;
   close(): Promise<void>;
 }

@@ -2,7 +2,7 @@
 import type { ByteSpan } from '../archive/damage.js';
 import { formatFingerprint } from '../format/fingerprint.js';
 import type { ManifestFile } from '../format/manifest.js';
-import type { GroupFacts } from '../store/datastore.js';
+import type { Datastore, GroupFacts } from '../store/datastore.js';
 import type { TreeContext } from './context.js';
 import type { XattrValue, Xattrs } from './node.js';
 import type { SnapshotState } from '../archive/snapshot-state.js';
@@ -62,15 +62,21 @@ export function archiveXattrs({ files, fingerprint }: ArchiveFacts): Map<string,
 
 /** Facts that only the open streams know. `encoded-size` asks for every chunk and is therefore worked out only when it is read. */
 export function streamXattrs(context: TreeContext, streams: readonly OpenStream[], part?: ByteSpan): Map<string, XattrValue> {
-  const encodedSize = async (): Promise<Buffer> => {
-    const sizes = await Promise.all(streams.map(({ index }) => context.store.encodedBytes(index)));
-    return Buffer.from(String(sizes.reduce((sum, size) => sum + size, 0)));
-  };
   const damage = streams.flatMap((opened) => damageOf(opened, part)).join(' ');
   return new Map<string, XattrValue>([
-    ['user.pbsfs.encoded-size', encodedSize],
+    ...encodedSize(context.store, streams),
     ...(damage === '' ? [] : [['user.pbsfs.damaged', Buffer.from(damage)] as const]),
   ]);
+}
+
+/** Nothing of a store that can't be asked. */
+function* encodedSize(store: Datastore, streams: readonly OpenStream[]): Generator<readonly [string, XattrValue]> {
+  if (store.encodedBytes === undefined) return;
+  const ask = async (): Promise<Buffer> => {
+    const sizes = await Promise.all(streams.map(async ({ index }) => (await store.encodedBytes?.(index)) ?? 0));
+    return Buffer.from(String(sizes.reduce((sum, size) => sum + size, 0)));
+  };
+  yield ['user.pbsfs.encoded-size', ask];
 }
 
 /** What should have been refused, and the ranges that were found lost so far, relative to `part`. */

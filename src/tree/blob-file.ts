@@ -12,8 +12,8 @@ import type { SnapshotState } from '../archive/snapshot-state.js';
 export interface BlobSource {
   readonly state: SnapshotState;
   readonly fileName: string;
-  /** Bytes of the file in the store. */
-  readonly storedBytes: number;
+  /** Bytes of the file in the store, if that is known before it is read. */
+  readonly storedBytes: number | undefined;
   /** What the manifest says; the manifest itself and a log that was sent afterwards are in none. */
   readonly listed: ManifestFile | undefined;
   readonly time: Timestamp;
@@ -23,23 +23,25 @@ export class BlobFile extends TreeNode {
   readonly #context: TreeContext;
   readonly #source: BlobSource;
   #size: number | undefined;
+  #storedBytes: number | undefined;
   #doubt: string | undefined;
 
   constructor(ino: Ino, context: TreeContext, source: BlobSource) {
     super(ino);
     this.#context = context;
     this.#source = source;
+    this.#storedBytes = source.storedBytes;
   }
 
   /** A blob that can't be decoded shows with the size of its payload; opening it tells why. */
   override async attributes(): Promise<Attributes> {
-    const { storedBytes, time } = this.#source;
+    const { time } = this.#source;
     const { owner } = this.#context;
     try {
       this.#size ??= (await this.#content()).length;
-      return fileAttributes(this.ino, owner, time, this.#size, storedBytes);
+      return fileAttributes(this.ino, owner, time, this.#size, this.#storedBytes);
     } catch {
-      return fileAttributes(this.ino, owner, time, Math.max(storedBytes - blobOverheadBytes('plain'), 0));
+      return fileAttributes(this.ino, owner, time, Math.max((this.#storedBytes ?? 0) - blobOverheadBytes('plain'), 0));
     }
   }
 
@@ -48,18 +50,19 @@ export class BlobFile extends TreeNode {
   }
 
   override xattrs(): Xattrs {
-    const { state, listed, storedBytes } = this.#source;
+    const { state, listed } = this.#source;
     const fingerprint = state.manifest?.unprotected.keyFingerprint;
     const files = listed === undefined ? [] : [listed];
     const values = new Map(archiveXattrs({ files, fingerprint }));
-    values.set('user.pbsfs.encoded-size', Buffer.from(String(storedBytes)));
+    if (this.#storedBytes !== undefined) values.set('user.pbsfs.encoded-size', Buffer.from(String(this.#storedBytes)));
     if (this.#doubt !== undefined) values.set('user.pbsfs.damaged', Buffer.from(this.#doubt));
     return values;
   }
 
   async #content(): Promise<Buffer> {
     const { state, fileName, listed } = this.#source;
-    const { content, doubt } = await openBlob(this.#context, state, fileName, listed);
+    const { content, storedBytes, doubt } = await openBlob(this.#context, state, fileName, listed);
+    this.#storedBytes = storedBytes;
     this.#doubt = doubt;
     return content;
   }

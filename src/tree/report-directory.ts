@@ -49,6 +49,7 @@ function statusOf(context: TreeContext, uptimeSeconds: number, driver: object): 
   const cache = context.cache.statistics();
   return {
     source: context.store.location,
+    ...(context.store.state !== undefined && { connection: context.store.state() }),
     uptimeSeconds,
     cache: { ...cache, hitRate: hitRate(cache) },
     openArchives: context.archives.openCount,

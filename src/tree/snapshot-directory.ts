@@ -91,20 +91,19 @@ export class SnapshotDirectory extends TreeNode {
         if (stored.has(filename)) continue;
         this.#context.damage.reportOnce(`${snapshotPath(state.snapshot)}: ${filename} is in the manifest but not in the store`);
       }
-      const storedBytes = stored.get(content.files[0].filename);
-      if (storedBytes !== undefined) yield* this.#contentShown(state, content, storedBytes);
+      const { filename } = content.files[0];
+      if (stored.has(filename)) yield* this.#contentShown(state, content, stored.get(filename));
     }
-    const logBytes = stored.get(clientLogFileName);
-    if (logBytes !== undefined) yield this.#blobShown(state, clientLogFileName, logBytes, undefined);
+    if (stored.has(clientLogFileName)) yield this.#blobShown(state, clientLogFileName, stored.get(clientLogFileName), undefined);
   }
 
-  #blobShown(state: SnapshotState, fileName: string, storedBytes: number, listed: ManifestFile | undefined): Shown {
+  #blobShown(state: SnapshotState, fileName: string, storedBytes: number | undefined, listed: ManifestFile | undefined): Shown {
     const source = { state, fileName, storedBytes, listed, time: this.#time };
     const key = contentKey(state, fileName, listed?.csum ?? state.facts.version);
     return { name: logicalName(fileName), type: S_IFREG, node: () => this.#context.nodes.node(key, (ino) => new BlobFile(ino, this.#context, source)) };
   }
 
-  *#contentShown(state: SnapshotState, content: SnapshotContent, storedBytes: number): Generator<Shown> {
+  *#contentShown(state: SnapshotState, content: SnapshotContent, storedBytes: number | undefined): Generator<Shown> {
     const { name, kind, files } = content;
     const [file] = files;
     if (kind === 'blob') yield this.#blobShown(state, file.filename, storedBytes, file);

@@ -75,7 +75,7 @@ describe.each(['sample', 'vault'] as const)('%s', (name: FixtureStore) => {
         const index = await store.index(snapshot, filename);
         expect([index.size, index.count, index.kind]).toEqual([size, chunks, kind]);
         const files = new Set(Array.from({ length: index.count }, (_, n) => store.chunks.pathOf(index.digestAt(n))));
-        expect(await store.encodedBytes(index)).toBe([...files].reduce((sum, file) => sum + statSync(file).size, 0));
+        expect(await store.encodedBytes?.(index)).toBe([...files].reduce((sum, file) => sum + statSync(file).size, 0));
       }
     }
     await store.close();
@@ -366,7 +366,7 @@ describe('opening', () => {
           for (const one of await store.snapshots(each)) {
             for (const { name } of (await store.snapshotFacts(one)).files) {
               if (name.endsWith('.blob')) await store.blob(one, name);
-              else await store.encodedBytes(await store.index(one, name));
+              else await store.encodedBytes?.(await store.index(one, name));
               files++;
             }
           }
