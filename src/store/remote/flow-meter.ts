@@ -1,0 +1,40 @@
+/** How many bytes should be under way at once: what the way to the server holds at the speed that it was seen to have. */
+
+const bytesMin = 16 << 20;
+const bytesMax = 128 << 20;
+/** Of what was measured before, when a new measurement comes. */
+const keptShare = 0.75;
+const measureMs = 250;
+/** Servers need time too, and answers come in bursts. */
+const reserve = 2;
+
+export class FlowMeter {
+  #underWay = 0;
+  #sinceMs = 0;
+  #bytes = 0;
+  #bytesPerMs = 0;
+
+  begin(): void {
+    if (this.#underWay++ === 0) this.#restart();
+  }
+
+  end(bytes: number): void {
+    this.#underWay--;
+    this.#bytes += bytes;
+    const ms = performance.now() - this.#sinceMs;
+    if (ms < measureMs) return;
+    const measured = this.#bytes / ms;
+    this.#bytesPerMs = this.#bytesPerMs === 0 ? measured : this.#bytesPerMs * keptShare + measured * (1 - keptShare);
+    this.#restart();
+  }
+
+  bytesInFlightMax(roundTripMs: number | undefined): number {
+    const held = this.#bytesPerMs * (roundTripMs ?? 0) * reserve;
+    return Math.round(Math.min(Math.max(held, bytesMin), bytesMax));
+  }
+
+  #restart(): void {
+    this.#sinceMs = performance.now();
+    this.#bytes = 0;
+  }
+}
