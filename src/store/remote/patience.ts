@@ -1,0 +1,69 @@
+/** What is asked of a server that may be away: again and again, until it answers or the time is over. */
+import { StoreError, codeOf } from '../../errors.js';
+import { abortable, abortError, BackOff, wait } from './back-off.js';
+
+export class Patience {
+  readonly #timeoutMs: number;
+  readonly #closing = new AbortController();
+  readonly #running = new Set<AbortController>();
+
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
+  }
+
+  get closed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  /** What waits then is rejected with CLOSED. */
+  close(): void {
+    this.#closing.abort();
+    for (const each of this.#running) each.abort(new StoreError('CLOSED', 'the datastore was closed'));
+  }
+
+  /** Rejects with UNREACHABLE when the timeout has passed without an answer; with anything else at once. */
+  async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.closed) throw new StoreError('CLOSED', 'the datastore was closed');
+    const over = new AbortController();
+    let failure: unknown;
+    const timer = setTimeout(() => {
+      over.abort(this.#silence(failure));
+    }, this.#timeoutMs);
+    this.#running.add(over);
+    try {
+      for (const backOff = new BackOff(); ; ) {
+        try {
+          return await unlessAborted(work(over.signal), over.signal);
+        } catch (error) {
+          if (over.signal.aborted) throw abortError(over.signal);
+          if (codeOf(error) !== 'UNREACHABLE') throw error;
+          failure = error;
+        }
+        await wait(backOff.nextMs(), over.signal);
+      }
+    } finally {
+      clearTimeout(timer);
+      this.#running.delete(over);
+    }
+  }
+
+  /** Before another attempt of something that goes on until the end. False when that has come. */
+  async pause(ms: number): Promise<boolean> {
+    await wait(ms, this.#closing.signal).catch(() => undefined);
+    return !this.closed;
+  }
+
+  #silence(failure: unknown): StoreError {
+    if (failure instanceof StoreError) return failure;
+    return new StoreError('UNREACHABLE', `the server did not answer within ${Math.round(this.#timeoutMs / 1000)} s`);
+  }
+}
+
+/** As `work`, but not later than the signal, with its reason. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  work.catch(() => undefined);
+  return abortable(signal, (done, fail) => {
+    work.then(done, fail);
+    return () => undefined;
+  });
+}
