@@ -5,6 +5,8 @@ export type ArchiveKind = 'fixed' | 'dynamic' | 'blob';
 
 export const manifestFileName = 'index.json.blob';
 export const clientLogFileName = 'client.log.blob';
+/** Empty; a snapshot that has it is not removed. */
+export const protectedFileName = '.protected';
 export const catalogFileName = 'catalog.pcat1.didx';
 
 const kindOfExtension: ReadonlyMap<string, ArchiveKind> = new Map([

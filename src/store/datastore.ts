@@ -1,6 +1,6 @@
 /**
  * What a mount, a restore, a backup or a server needs of a datastore, wherever it is. Nothing above this file may know
- * whether a store is local or remote. All operations but `beginBackup` read; a store that others work on may answer NOT_FOUND for
+ * whether a store is local or remote. All operations but those that say so read; a store that others work on may answer NOT_FOUND for
  * what a listing has just named.
  */
 import type { ChunkFiles } from '../codec/chunk-source.js';
@@ -8,6 +8,7 @@ import type { ChunkIndex } from '../format/chunk-index.js';
 import type { JsonObject } from '../format/json.js';
 import type { Namespace } from '../format/namespace.js';
 import type { GroupName, SnapshotName } from '../format/snapshot-name.js';
+import type { Administration } from './administration.js';
 import type { BackupOptions, BackupSession } from './backup-session.js';
 import type { ChunkWriter, ChunkWriterOptions } from './chunk-writer.js';
 
@@ -87,6 +88,8 @@ export interface Datastore {
    * NO_PERMISSION. Format: datastore, section 3.6.
    */
   holdSnapshot(snapshot: SnapshotName, warn: (line: string) => void): Promise<HeldSnapshot>;
+  /** What changes or removes snapshots, groups and namespaces. Nothing is locked until it is used. `warn` gets what went wrong without being an error. */
+  administration(warn: (line: string) => void): Promise<Administration>;
   /** How the way to the store is, for `.pbsfs/status.json`. Absent where there is nothing to tell. */
   state?(): JsonObject;
   close(): Promise<void>;

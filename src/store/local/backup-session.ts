@@ -8,18 +8,17 @@ import { dirname, join } from 'node:path';
 import { contentRoomBytesMax, type ContentMemory } from '../../codec/content-memory.js';
 import { FileError, StoreError, codeOf, messageOf } from '../../errors.js';
 import { archiveKind, manifestFileName } from '../../format/archive-name.js';
-import { manifestLockName, nestedManifestLockName, snapshotLockName } from '../../format/lock-name.js';
 import { snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
 import { indexTempName } from '../../format/temp-name.js';
 import type { BackupOptions, BackupSession, IndexTarget, ReusedChunk, SessionStatistics, StoredChunk } from '../backup-session.js';
 import { renameNew, syncDirectory, writeWhole } from './atomic-file.js';
 import { LocalChunks } from './chunks.js';
 import { removeNewGroup, type WritableGroup } from './group.js';
-import { LockStack, waitForLockFile } from './locks.js';
+import { LockStack } from './locks.js';
+import { lockManifest, removeSnapshotLocks } from './snapshot-locks.js';
 import type { WritableStore } from './writable-store.js';
 
 const memoryBytes = 5 * contentRoomBytesMax;
-const manifestLockWaitMs = 5000;
 
 export interface LocalSessionParts extends BackupOptions {
   readonly store: WritableStore;
@@ -142,7 +141,7 @@ export class LocalBackupSession implements BackupSession {
     await this.#removeStrangers();
     const manifestLocks = new LockStack();
     try {
-      await this.#lockManifest(manifestLocks);
+      await lockManifest(store, this.snapshot, manifestLocks);
       await this.#write(manifestFileName, manifest);
       if (store.syncLevel === 'filesystem') await this.#chunks.syncFiles(this.#fd);
       await this.#chunks.close();
@@ -191,17 +190,6 @@ export class LocalBackupSession implements BackupSession {
     for (const name of await readdir(hidden)) if (!this.#names.has(name)) await unlink(join(hidden, name));
   }
 
-  async #lockManifest(locks: LockStack): Promise<void> {
-    const { store } = this.#parts;
-    if (store.locks === undefined) return;
-    for (const name of [manifestLockName(this.snapshot), nestedManifestLockName(this.snapshot)]) {
-      const path = join(store.locks, name);
-      const lock = await waitForLockFile(path, store.owner, manifestLockWaitMs);
-      if (lock === undefined) throw new StoreError('LOCKED', `the manifest is locked by another program (${path}): try again`);
-      locks.push(lock);
-    }
-  }
-
   async #abort(): Promise<void> {
     const { warn, hidden, store, group } = this.#parts;
     if (this.#finishing !== undefined && (await succeeds(this.#finishing))) return;
@@ -213,21 +201,11 @@ export class LocalBackupSession implements BackupSession {
     };
     await attempt('chunk workers did not end well', () => this.#chunks.close());
     await attempt(`${hidden} could not be removed, the next backup of this group will`, () => rm(hidden, { recursive: true, force: true }));
-    await attempt('lock files could not be removed', () => this.#removeLockFiles());
+    await attempt('lock files could not be removed', () => removeSnapshotLocks(store, this.snapshot));
     if (group.made) {
       await attempt(`the new group ${group.directory} could not be removed`, () => removeNewGroup(store, this.snapshot, group.directory));
     }
     this.#end();
-  }
-
-  /** Of a snapshot that will not be; first that of the manifest, as a server does it. */
-  async #removeLockFiles(): Promise<void> {
-    const { locks } = this.#parts.store;
-    if (locks === undefined) return;
-    const nested = dirname(nestedManifestLockName(this.snapshot));
-    for (const name of [nested, manifestLockName(this.snapshot), snapshotLockName(this.snapshot)]) {
-      await rm(join(locks, name), { recursive: true, force: true });
-    }
   }
 }
 

@@ -14,7 +14,7 @@ import { lockDirectory, lockFile, type LockStack } from './locks.js';
 import { makeDirectory } from './ownership.js';
 import type { WritableStore } from './writable-store.js';
 
-const ownerName = 'owner';
+export const ownerName = 'owner';
 const ownerBytesMax = 4096;
 const ownerOfNewGroups = 'root@pam';
 /** Times that a group may come and go while it is opened. */
@@ -32,11 +32,7 @@ export async function openGroup(store: WritableStore, group: GroupName, wanted: 
   if (wanted !== undefined) checkOwner(wanted);
   const directory = join(store.location, groupPath(group));
   await makeTypeDirectory(store, group.namespace, dirname(directory));
-  if (store.locks !== undefined) {
-    const lock = await lockFile(join(store.locks, groupLockName(group)), 'exclusive', store.owner);
-    if (lock === undefined) throw groupInUse(directory);
-    locks.push(lock);
-  }
+  await lockGroupFile(store, group, locks);
   await removeLeftovers(dirname(directory), store.warn);
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const found = (await openExisting(store, directory, wanted, locks)) ?? (await create(store, directory, wanted, locks));
@@ -51,6 +47,25 @@ export async function removeNewGroup(store: WritableStore, group: GroupName, dir
   await unlink(join(directory, ownerName));
   await rmdir(directory);
   if (store.locks !== undefined) await rm(join(store.locks, groupLockName(group)), { force: true });
+}
+
+/** Locks a group that is there. NOT_FOUND, LOCKED. Gives its directory. */
+export async function lockGroup(store: WritableStore, group: GroupName, locks: LockStack): Promise<string> {
+  const directory = join(store.location, groupPath(group));
+  const missing = (): StoreError => new StoreError('NOT_FOUND', `there is no group ${groupPath(group)} in ${store.location}`);
+  if (!(await isDirectory(directory))) throw missing();
+  await lockGroupFile(store, group, locks);
+  const lock = lockedIfAny(directory);
+  if (lock === undefined) throw missing();
+  locks.push(lock);
+  return directory;
+}
+
+async function lockGroupFile(store: WritableStore, group: GroupName, locks: LockStack): Promise<void> {
+  if (store.locks === undefined) return;
+  const lock = await lockFile(join(store.locks, groupLockName(group)), 'exclusive', store.owner);
+  if (lock === undefined) throw groupInUse(join(store.location, groupPath(group)));
+  locks.push(lock);
 }
 
 async function makeTypeDirectory(store: WritableStore, namespace: Namespace, directory: string): Promise<void> {
@@ -151,7 +166,8 @@ function checkAllowed(directory: string, owner: string, wanted: string | undefin
   throw new StoreError('NOT_OWNER', `${directory} belongs to ${owner}, not to ${wanted}: back up as ${owner}, or under another id`);
 }
 
-function checkOwner(owner: string): void {
+/** USAGE for what is no owner. */
+export function checkOwner(owner: string): void {
   try {
     encodeOwner(owner);
   } catch (cause) {
@@ -159,7 +175,7 @@ function checkOwner(owner: string): void {
   }
 }
 
-async function isDirectory(path: string): Promise<boolean> {
+export async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await lstat(path)).isDirectory();
   } catch (error) {

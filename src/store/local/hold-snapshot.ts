@@ -7,9 +7,9 @@ import { snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
 import type { HeldSnapshot } from '../datastore.js';
 import { lockSnapshot } from './begin-backup.js';
 import { LockStack } from './locks.js';
-import { ownerToGive } from './ownership.js';
 import { permissionOf } from './permission.js';
-import { serverOf, type ServerPaths } from './server.js';
+import type { ServerPaths } from './server.js';
+import { findWritable } from './writable-store.js';
 
 export async function holdLocalSnapshot(
   location: string,
@@ -19,8 +19,7 @@ export async function holdLocalSnapshot(
 ): Promise<HeldSnapshot> {
   const locks = new LockStack();
   try {
-    const owner = await ownerToGive(location, warn);
-    await lockSnapshot({ location, owner, warn, ...(await serverOf(location, paths)) }, snapshot, 'shared', locks);
+    await lockSnapshot(await findWritable(location, paths, warn), snapshot, 'shared', locks);
     await checkFinished(join(location, snapshotPath(snapshot)));
     return locks;
   } catch (error) {

@@ -6,7 +6,7 @@ import { lstat, readdir, realpath, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ChunkFiles } from '../../codec/chunk-source.js';
 import { StoreError, codeOf } from '../../errors.js';
-import { archiveKind, manifestFileName } from '../../format/archive-name.js';
+import { archiveKind, manifestFileName, protectedFileName } from '../../format/archive-name.js';
 import { parseBackupTime } from '../../format/backup-time.js';
 import { encodedBlobBytesMax } from '../../format/blob.js';
 import { chunkPath } from '../../format/chunk-path.js';
@@ -17,6 +17,7 @@ import { isNamespaceChild, namespacePath, type Namespace } from '../../format/na
 import { parseNotes } from '../../format/notes.js';
 import { parseOwner } from '../../format/owner.js';
 import { backupTypes, compareGroups, groupPath, isBackupId, snapshotPath, type GroupName, type SnapshotName } from '../../format/snapshot-name.js';
+import type { Administration } from '../administration.js';
 import type { BackupOptions, BackupSession } from '../backup-session.js';
 import type { ChunkWriter, ChunkWriterOptions } from '../chunk-writer.js';
 import type { Datastore, GroupFacts, HeldSnapshot, SnapshotFacts, StoreSpace } from '../datastore.js';
@@ -26,7 +27,6 @@ import { serverPaths, type ServerPaths } from './server.js';
 
 const textBytesMax = 1 << 20;
 const statsAtOnce = 1024;
-const protectedName = '.protected';
 
 class LocalDatastore implements Datastore {
   readonly location: string;
@@ -77,7 +77,7 @@ class LocalDatastore implements Datastore {
     return {
       files: files.filter(({ name }) => archiveKind(name) !== undefined),
       finished: files.some(({ name }) => name === manifestFileName),
-      protected: files.some(({ name }) => name === protectedName),
+      protected: files.some(({ name }) => name === protectedFileName),
       version: files.map(({ version }) => version).join(),
     };
   }
@@ -136,6 +136,11 @@ class LocalDatastore implements Datastore {
 
   async holdSnapshot(snapshot: SnapshotName, warn: (line: string) => void): Promise<HeldSnapshot> {
     return await (await import('./hold-snapshot.js')).holdLocalSnapshot(this.location, this.#server, snapshot, warn);
+  }
+
+  async administration(warn: (line: string) => void): Promise<Administration> {
+    const { LocalAdministration } = await import('./administration.js');
+    return new LocalAdministration(this, this.#server, warn);
   }
 
   close(): Promise<void> {

@@ -46,14 +46,14 @@ export class LockStack {
   }
 }
 
-/** The datastore against garbage collection; undefined if one runs, or whatever else holds the lock exclusively. */
-export function lockProcess(location: string, owner: StoreOwner | undefined): HeldLock | undefined {
+/** The datastore: shared against garbage collection, exclusive for it. Undefined if others hold it in a way that forbids it. */
+export function lockProcess(location: string, owner: StoreOwner | undefined, kind: LockKind): HeldLock | undefined {
   const path = join(location, '.lock');
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, fileMode);
   return lockOrClose(path, fd, () => {
     const { uid, gid } = fstatSync(fd);
     if (owner !== undefined && (uid !== owner.uid || gid !== owner.gid)) fchownSync(fd, owner.uid, owner.gid);
-    return tryLockRecords(fd, 'shared');
+    return tryLockRecords(fd, kind);
   });
 }
 
@@ -63,17 +63,22 @@ export function lockDirectory(path: string, kind: LockKind): HeldLock | undefine
   return lockNamed(path, () => openSync(path, flags), kind);
 }
 
+/** A file that is replaced by who holds its lock. Undefined if others hold it; ENOENT. */
+export function lockExistingFile(path: string, kind: LockKind): HeldLock | undefined {
+  return lockNamed(path, () => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK), kind);
+}
+
 /** A lock file of 4.x, made if need be. Undefined if others hold it. */
 export async function lockFile(path: string, kind: LockKind, owner: StoreOwner | undefined): Promise<HeldLock | undefined> {
   await ensureDirectory(dirname(path), owner);
   return lockNamed(path, () => openLockFile(path, owner), kind);
 }
 
-/** As lockFile(), but waits for `waitMs`. */
-export async function waitForLockFile(path: string, owner: StoreOwner | undefined, waitMs: number): Promise<HeldLock | undefined> {
+/** Tries for `waitMs`. */
+export async function waitForLock(take: () => HeldLock | undefined | Promise<HeldLock | undefined>, waitMs: number): Promise<HeldLock | undefined> {
   const end = performance.now() + waitMs;
   for (;;) {
-    const lock = await lockFile(path, 'exclusive', owner);
+    const lock = await take();
     if (lock !== undefined || performance.now() >= end) return lock;
     await setTimeout(pollMs);
   }

@@ -11,14 +11,19 @@ export interface WritableStore extends Serving {
   readonly warn: (line: string) => void;
 }
 
+/** As it is, without a lock. NO_PERMISSION, NOT_SUPPORTED; LOCKED in a maintenance mode. */
+export async function findWritable(location: string, paths: ServerPaths, warn: (line: string) => void): Promise<WritableStore> {
+  const owner = await ownerToGive(location, warn);
+  return { location, owner, warn, ...(await serverOf(location, paths)) };
+}
+
 /** Locks it against garbage collection. LOCKED, NO_PERMISSION, NOT_SUPPORTED. */
 export async function openWritable(location: string, paths: ServerPaths, warn: (line: string) => void, locks: LockStack): Promise<WritableStore> {
-  const owner = await ownerToGive(location, warn);
-  const serving = await serverOf(location, paths);
-  const lock = lockProcess(location, owner);
+  const store = await findWritable(location, paths, warn);
+  const lock = lockProcess(location, store.owner, 'shared');
   if (lock === undefined) {
     throw new StoreError('LOCKED', `${location} is locked: garbage collection or another program that keeps writers out is running; try again later`);
   }
   locks.push(lock);
-  return { location, owner, warn, ...serving };
+  return store;
 }
