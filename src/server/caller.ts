@@ -11,6 +11,8 @@ export interface Caller {
   readonly userId: string;
   /** For the audit log. */
   readonly address: string;
+  /** Sees and ends the tasks of all. */
+  readonly isAdministrator: boolean;
   privilegesOn(store: string, namespace: Namespace): ReadonlySet<Privilege>;
 }
 

@@ -30,9 +30,17 @@ export type ParameterValues<S extends ParameterSpecs = ParameterSpecs> = {
 
 /** JSON: `data`, and members beside it. Or bytes, whose length is told if it is known. */
 export type Answer =
-  | { readonly data: JsonValue; readonly beside?: JsonObject }
+  | JsonAnswer
   | { readonly bytes: Uint8Array | readonly Uint8Array[] }
   | { readonly stream: Readable; readonly length?: number };
+
+export interface JsonAnswer {
+  readonly data: JsonValue;
+  readonly beside?: JsonObject;
+  /** `plain`: `application/json` without a charset. `chunked`: without a length, members in the order that they have, `beside` first. */
+  readonly form?: 'plain' | 'chunked';
+  readonly headers?: Readonly<Record<string, string>>;
+}
 
 export interface Call<S extends ParameterSpecs = ParameterSpecs> {
   readonly context: ServerContext;
@@ -49,6 +57,8 @@ export interface Endpoint<S extends ParameterSpecs = ParameterSpecs> {
   /** From `/api2/json` on: `/admin/datastore/{store}/snapshots`. Components in braces are parameters that are listed below too. */
   readonly path: string;
   readonly parameters: S;
+  /** Without a login. */
+  readonly anonymous?: true;
   /** The body is bytes, at most so many, and all parameters are in the query. */
   readonly rawBytesMax?: number;
   /** Refusal and errors of src/errors.ts become answers. */

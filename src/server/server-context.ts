@@ -1,6 +1,7 @@
 /** What all connections of a server share. */
 import type { Datastore } from '../store/datastore.js';
 import type { AuditLog } from './audit-log.js';
+import type { Metrics } from './metrics.js';
 import type { Tasks } from './tasks.js';
 
 export interface ServedStore {
@@ -14,6 +15,7 @@ export interface ServerContext {
   readonly stores: ReadonlyMap<string, ServedStore>;
   readonly tasks: Tasks;
   readonly audit: AuditLog;
+  readonly metrics: Metrics;
   /** Of the server itself, for its operator. */
   readonly log: (line: string) => void;
 }
