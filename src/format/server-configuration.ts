@@ -8,6 +8,8 @@ export interface ConfiguredDatastore {
   readonly path: string;
   readonly removable: boolean;
   readonly syncLevel: SyncLevel;
+  /** For how long unused chunks are kept from garbage collection; undefined: as usual. */
+  readonly gcCutoffSeconds: number | undefined;
   /** `read-only`, `offline`, ...; undefined in normal operation. */
   readonly maintenance: string | undefined;
   /** `filesystem` or `s3`. */
@@ -38,6 +40,7 @@ export function parseServerConfiguration(text: string): readonly ConfiguredDatas
     path: members.get('path') ?? '',
     removable: members.has('backing-device'),
     syncLevel: syncLevelOf(propertiesOf(members.get('tuning') ?? '', '').get('sync-level')),
+    gcCutoffSeconds: cutoffOf(propertiesOf(members.get('tuning') ?? '', '').get('gc-atime-cutoff')),
     maintenance: propertiesOf(members.get('maintenance-mode') ?? '', 'type').get('type'),
     backend: propertiesOf(members.get('backend') ?? '', 'type').get('type') ?? 'filesystem',
   }));
@@ -55,4 +58,10 @@ function propertiesOf(text: string, firstKey: string): ReadonlyMap<string, strin
 
 function syncLevelOf(value: string | undefined): SyncLevel {
   return value === 'none' || value === 'file' ? value : 'filesystem';
+}
+
+/** Written in minutes, at most two days. */
+function cutoffOf(value: string | undefined): number | undefined {
+  const minutes = Number(value);
+  return Number.isInteger(minutes) && minutes >= 1 && minutes <= 2880 ? minutes * 60 : undefined;
 }

@@ -21,6 +21,8 @@ export interface GarbageOptions {
   /** Gets lines about how far it is, for people. */
   readonly log: (line: string) => void;
   readonly signal?: AbortSignal | undefined;
+  /** Of the task of a server that it is. */
+  readonly upid?: string | undefined;
 }
 
 /** All reject with NOT_FOUND for what is not there, LOCKED, NO_PERMISSION, NOT_OWNER. */

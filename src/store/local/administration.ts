@@ -5,13 +5,14 @@ import { checkBlob, decodeBlob } from '../../codec/blob-decoder.js';
 import { FileError, FormatError, StoreError, codeOf, messageOf } from '../../errors.js';
 import { clientLogFileName, manifestFileName, protectedFileName } from '../../format/archive-name.js';
 import { encodedChunkBytesMax } from '../../format/blob.js';
+import type { GcStatus } from '../../format/gc-status.js';
 import { parseManifest, type UnprotectedManifest } from '../../format/manifest.js';
 import type { Namespace } from '../../format/namespace.js';
 import { notesBytesMax } from '../../format/notes.js';
 import { pruneMarks, type KeepOptions } from '../../format/prune.js';
 import { groupPath, snapshotPath, type GroupName, type SnapshotName } from '../../format/snapshot-name.js';
 import { loadZstd } from '../../os/zstd/zstd.js';
-import type { Administration, PruneDecision, RemovedCounts } from '../administration.js';
+import type { Administration, GarbageOptions, PruneDecision, RemovedCounts } from '../administration.js';
 import type { Datastore } from '../datastore.js';
 import { writeWhole } from './atomic-file.js';
 import { writeGroupNotes, writeGroupOwner } from './group-notes.js';
@@ -112,6 +113,11 @@ export class LocalAdministration implements Administration {
       }
     });
     return decisions;
+  }
+
+  async collectGarbage(options: GarbageOptions): Promise<GcStatus> {
+    const { collectGarbage } = await import('./garbage/collect.js');
+    return await this.#changing((store) => collectGarbage(store, options));
   }
 
   async #decisions(group: GroupName, keep: KeepOptions): Promise<PruneDecision[]> {

@@ -25,6 +25,7 @@ export interface Serving {
   /** For lock files of this datastore; undefined if no server on this host has it. */
   readonly locks: string | undefined;
   readonly syncLevel: SyncLevel;
+  readonly gcCutoffSeconds?: number | undefined;
 }
 
 const removableMounts = '/mnt/datastore';
@@ -44,7 +45,7 @@ export async function serverOf(location: string, paths: ServerPaths): Promise<Se
     const text = `${location} is only the cache of datastore ${store.name}, whose chunks are in an object store (backend ${store.backend})`;
     throw new FileError('NOT_SUPPORTED', `${text}: back up through the server`);
   }
-  return { locks: join(paths.locks, store.name), syncLevel: store.syncLevel };
+  return { locks: join(paths.locks, store.name), syncLevel: store.syncLevel, gcCutoffSeconds: store.gcCutoffSeconds };
 }
 
 async function configuredDatastore(location: string, configuration: string): Promise<ConfiguredDatastore | undefined> {

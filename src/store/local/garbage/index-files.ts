@@ -1,0 +1,42 @@
+/** All index files below a datastore, in snapshots or anywhere else: whatever one names is used. Format: datastore, section 1.3. */
+import { readdirSync, type Dirent } from 'node:fs';
+import { codeOf } from '../../../errors.js';
+
+const slash = Buffer.from('/');
+const dot = 0x2e;
+const systemDirectory = Buffer.from('lost+found');
+/** Depth of what is directly in the datastore. */
+const topDepth = 1;
+
+/** Paths, names that are no UTF-8 among them. Hidden names and symbolic links are left out; what vanishes meanwhile is ignored. */
+export function* indexFiles(location: string): Generator<Buffer> {
+  yield* below(Buffer.from(location), topDepth);
+}
+
+function* below(directory: Buffer, depth: number): Generator<Buffer> {
+  for (const entry of entriesOf(directory, depth)) {
+    const name = entry.name;
+    if (name[0] === dot) continue;
+    const path = Buffer.concat([directory, slash, name]);
+    if (entry.isDirectory()) yield* below(path, depth + 1);
+    else if (entry.isFile() && isIndexName(name)) yield path;
+  }
+}
+
+function entriesOf(directory: Buffer, depth: number): readonly Dirent<Buffer>[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true, encoding: 'buffer' });
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT') return [];
+    // That of a file system belongs to root, and has nothing of the datastore in it.
+    const isForbidden = code === 'EACCES' || code === 'EPERM';
+    if (isForbidden && depth === topDepth + 1 && directory.subarray(-systemDirectory.length).equals(systemDirectory)) return [];
+    throw error;
+  }
+}
+
+function isIndexName(name: Buffer): boolean {
+  const extension = name.subarray(-5).toString('latin1');
+  return extension === '.fidx' || extension === '.didx';
+}

@@ -1,0 +1,101 @@
+/** The second phase: chunks that were not touched for long are removed. Format: datastore, section 7.1 (6). */
+import { lstatSync, readdirSync, unlinkSync, type BigIntStats } from 'node:fs';
+import { join } from 'node:path';
+import { codeOf } from '../../../errors.js';
+import type { Progress } from './progress.js';
+
+const directories = 1 << 16;
+/** Chunks, and those that verification found damaged. Temporary and other files stay. */
+const chunkName = /^[0-9a-fA-F]{64}(\.[0-9]\.bad)?$/;
+
+export interface SweepCounters {
+  diskBytes: number;
+  diskChunks: number;
+  removedBytes: number;
+  removedChunks: number;
+  pendingBytes: number;
+  pendingChunks: number;
+  removedBad: number;
+  stillBad: number;
+}
+
+/** Seconds since 1970. */
+export interface SweepTimes {
+  /** What was last touched before is removed. */
+  readonly cutoff: number;
+  /** What was last touched before, when the collection began, is named by nothing. */
+  readonly began: number;
+}
+
+export class Sweeping {
+  readonly counters: SweepCounters = {
+    diskBytes: 0,
+    diskChunks: 0,
+    removedBytes: 0,
+    removedChunks: 0,
+    pendingBytes: 0,
+    pendingChunks: 0,
+    removedBad: 0,
+    stillBad: 0,
+  };
+  readonly #times: SweepTimes;
+  readonly #progress: Progress;
+
+  constructor(times: SweepTimes, progress: Progress) {
+    this.#times = times;
+    this.#progress = progress;
+  }
+
+  run(location: string): void {
+    for (let n = 0; n < directories; n++) {
+      const directory = join(location, '.chunks', n.toString(16).padStart(4, '0'));
+      for (const name of namesIn(directory)) {
+        this.#progress.check();
+        if (chunkName.test(name)) this.#sweep(join(directory, name), name.endsWith('.bad'));
+      }
+      this.#progress.tell('swept', n + 1, directories, 'directories');
+    }
+  }
+
+  #sweep(path: string, isBad: boolean): void {
+    const facts = statIfAny(path);
+    if (facts?.isFile() !== true) return;
+    const bytes = Number(facts.size);
+    // Whole seconds, downwards.
+    const accessed = facts.atimeNs / 1_000_000_000n - (facts.atimeNs < 0n ? 1n : 0n);
+    if (accessed < this.#times.cutoff) {
+      if (!unlinkIfAny(path)) return;
+      this.counters[isBad ? 'removedBad' : 'removedChunks']++;
+      this.counters.removedBytes += bytes;
+    } else if (accessed < this.#times.began) {
+      this.counters[isBad ? 'stillBad' : 'pendingChunks']++;
+      if (!isBad) this.counters.pendingBytes += bytes;
+    } else {
+      if (!isBad) this.counters.diskChunks++;
+      this.counters.diskBytes += bytes;
+    }
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory, 'latin1');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function statIfAny(path: string): BigIntStats | undefined {
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false });
+}
+
+function unlinkIfAny(path: string): boolean {
+  try {
+    unlinkSync(path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
