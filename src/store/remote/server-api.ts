@@ -2,7 +2,7 @@
 import type { JsonValue } from '../../format/json.js';
 import type { Repository } from '../../format/repository.js';
 
-export type Parameter = string | number | boolean | readonly string[] | undefined;
+export type Parameter = string | number | boolean | readonly (string | number)[] | undefined;
 /** Undefined ones are left out. */
 export type Parameters = Readonly<Record<string, Parameter>>;
 
