@@ -5,7 +5,7 @@
 import * as fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { codeOf, messageOf, StoreError } from '../errors.js';
-import { chunkBytesMax, encryptedHeaderBytes, plainHeaderBytes } from '../format/blob.js';
+import { chunkBytesMax, decodeBlobHeader, encryptedHeaderBytes, plainHeaderBytes, type BlobHeader } from '../format/blob.js';
 import { replacementTempName } from '../format/temp-name.js';
 import { touchAccessTime } from '../os/access-time.js';
 import type { ChunkPlace } from './worker-messages.js';
@@ -52,6 +52,20 @@ export class ChunkFiles {
       this.#makeDirectory(dirname(path));
       this.#writeFrom(dirname(path), path, parts);
     });
+  }
+
+  /**
+   * A chunk as somebody has encoded it: what is there already is kept, and kept from the next garbage collection, unless it is empty or a
+   * longer encoding. CHUNK_CORRUPT if what is there and what comes can't both be right.
+   */
+  insert(digest: Buffer, encoded: Buffer): { added: boolean; encodedBytes: number } {
+    const path = this.#pathOf(digest);
+    const facts = fs.lstatSync(path, { throwIfNoEntry: false });
+    if (facts?.isFile() === true && this.#telling(path, () => isKept(path, facts.size, encoded) && touchAccessTime(path))) {
+      return { added: false, encodedBytes: facts.size };
+    }
+    this.write(digest, [encoded]);
+    return { added: true, encodedBytes: encoded.length };
   }
 
   /** False if `directory` is on another file system than the chunk store. */
@@ -127,6 +141,28 @@ export class ChunkFiles {
       error.message = `chunk ${path} cannot be written: ${messageOf(error)}`;
       throw error;
     }
+  }
+}
+
+/** Whether a chunk file of `bytes` stays when `encoded` comes. Format: datastore, section 3.2. */
+function isKept(path: string, bytes: number, encoded: Buffer): boolean {
+  if (bytes === encoded.length) return true;
+  if (bytes === 0) return false;
+  const incoming = decodeBlobHeader(encoded);
+  if (!incoming.encrypted) return bytes < encoded.length;
+  const present = headerOf(path);
+  if (!present.encrypted) throw new StoreError('CHUNK_CORRUPT', 'it is there unencrypted, and an encrypted one never has its digest');
+  if (!present.compressed && !incoming.compressed) throw new StoreError('CHUNK_CORRUPT', `it is there with ${bytes} bytes, neither of both compressed: one is wrong`);
+  return true;
+}
+
+function headerOf(path: string): BlobHeader {
+  const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
+  try {
+    const bytes = Buffer.alloc(encryptedHeaderBytes);
+    return decodeBlobHeader(bytes.subarray(0, fs.readSync(descriptor, bytes, 0, bytes.length, 0)));
+  } finally {
+    fs.closeSync(descriptor);
   }
 }
 

@@ -21,7 +21,8 @@ export async function storeProgram(setup: StoreSetup): Promise<(job: Job) => Out
         syncFileSystem(job.fd);
         return undefined;
       case 'decode':
-        throw new Error('a worker that stores got a job to decode');
+      case 'insert':
+        throw new Error(`a worker that stores got a job to ${job.kind}`);
     }
   };
 }

@@ -1,5 +1,5 @@
 /**
- * What main thread and workers tell each other. Data never travels: contents lie in shared memory, in decoding and in storing.
+ * What main thread and workers tell each other. Contents lie in shared memory, in decoding and in storing; what a client has encoded is handed over.
  */
 
 /** Workers that read chunks into the slab. */
@@ -30,7 +30,12 @@ export interface ChunkPlace {
   readonly durable: boolean;
 }
 
-export type WorkerSetup = DecodeSetup | StoreSetup;
+/** Workers that write what clients have encoded, for any store. */
+export interface InsertSetup {
+  readonly kind: 'insert';
+}
+
+export type WorkerSetup = DecodeSetup | StoreSetup | InsertSetup;
 
 export interface DecodeJob {
   readonly kind: 'decode';
@@ -68,7 +73,24 @@ export interface SyncJob {
   readonly fd: number;
 }
 
-export type Job = DecodeJob | StoreJob | StoreZerosJob | TouchJob | SyncJob;
+/** What a client sent as a chunk; to be checked. */
+export interface InsertJob {
+  readonly kind: 'insert';
+  /** All of its memory, which goes over to the worker. */
+  readonly encoded: Uint8Array<ArrayBuffer>;
+  readonly digest: Uint8Array;
+  /** Bytes of content. */
+  readonly length: number;
+  readonly place: ChunkPlace;
+}
+
+export type Job = DecodeJob | StoreJob | StoreZerosJob | TouchJob | SyncJob | InsertJob;
+
+export interface InsertOutcome {
+  readonly added: boolean;
+  /** Bytes of the file that is there now. */
+  readonly encodedBytes: number;
+}
 
 export interface StoreOutcome {
   readonly digest: Uint8Array;
@@ -84,6 +106,7 @@ interface Outcomes {
   /** Positions of those that have to be put again. */
   readonly touch: readonly number[];
   readonly sync: undefined;
+  readonly insert: InsertOutcome;
 }
 
 export type OutcomeOf<J extends Job> = Outcomes[J['kind']];

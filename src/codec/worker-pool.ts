@@ -6,7 +6,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { FileError, StoreError } from '../errors.js';
+import { FileError, FormatError, StoreError } from '../errors.js';
 import type { Job, JobFailure, JobResult, NumberedJob, OutcomeOf, WorkerAnswer, WorkerRequest, WorkerSetup } from './worker-messages.js';
 
 const jobsPerWorkerMax = 2;
@@ -53,7 +53,8 @@ export class WorkerPool {
     const number = this.#nextJob++;
     if (least.jobs.size === 0) least.worker.ref();
     least.jobs.set(number, done as Done);
-    least.worker.postMessage({ number, job: withoutNeighbours(job) } satisfies NumberedJob);
+    const handedOver = job.kind === 'insert' ? [job.encoded.buffer] : [];
+    least.worker.postMessage({ number, job: withoutNeighbours(job) } satisfies NumberedJob, handedOver);
   }
 
   /** Resolves when all jobs that were given and all threads have ended. */
@@ -89,9 +90,9 @@ function finish({ jobs }: Crew, result: JobResult): void {
   done?.(result.failure === undefined ? result.outcome : failure(result.failure));
 }
 
-/** A message with a view takes along all of the memory below it, here a whole index. */
+/** A message with a view takes along all of the memory below it: a whole index, or a pool. */
 function withoutNeighbours(job: Job): Job {
-  return job.kind === 'decode' ? { ...job, digest: new Uint8Array(job.digest) } : job;
+  return job.kind === 'decode' || job.kind === 'insert' ? { ...job, digest: new Uint8Array(job.digest) } : job;
 }
 
 function ended(worker: Worker): Promise<void> {
@@ -107,6 +108,7 @@ function ended(worker: Worker): Promise<void> {
 function failure({ message, ...facts }: JobFailure): Error {
   const { code } = facts;
   if (code === 'CHUNK_MISSING' || code === 'CHUNK_CORRUPT') return new StoreError(code, message);
+  if (code === 'BAD_MAGIC' || code === 'BAD_STRUCTURE' || code === 'BAD_CHECKSUM' || code === 'TRUNCATED') return new FormatError(code, message);
   if (code === 'NOT_SUPPORTED') return new FileError(code, message);
   return Object.assign(new Error(message), facts);
 }

@@ -1,4 +1,4 @@
-/** The worker thread: decodes one chunk after another into shared memory, or stores them from it. */
+/** The worker thread: decodes one chunk after another into shared memory, stores them from it, or stores what clients have encoded. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { codeOf, messageOf } from '../errors.js';
 import { lowerThreadPriority } from '../os/priority.js';
@@ -14,6 +14,7 @@ const perform = await programOf(setup);
 /** Only what the thread is for is loaded: starting takes each thread some ten milliseconds. */
 async function programOf(work: WorkerSetup): Promise<(job: Job) => OutcomeOf<Job>> {
   if (work.kind === 'store') return await (await import('./store-program.js')).storeProgram(work);
+  if (work.kind === 'insert') return await (await import('./insert-program.js')).insertProgram();
   return await (await import('./decode-program.js')).decodeProgram(work);
 }
 

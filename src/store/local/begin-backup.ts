@@ -11,6 +11,7 @@ import { LocalBackupSession } from './backup-session.js';
 import { openGroup, removeNewGroup, type WritableGroup } from './group.js';
 import { makeHidden, removeLeftovers } from './hidden.js';
 import { LockStack, lockDirectory, lockFile, type LockKind } from './locks.js';
+import type { NewSnapshotParts } from './new-snapshot.js';
 import { permissionOf } from './permission.js';
 import type { ServerPaths } from './server.js';
 import { openWritable, type WritableStore } from './writable-store.js';
@@ -21,13 +22,28 @@ const timeMin = 1;
 const attemptsMax = 5;
 
 export async function beginLocalBackup(location: string, paths: ServerPaths, options: BackupOptions): Promise<BackupSession> {
+  return await beginSnapshot(location, paths, options, (parts) => new LocalBackupSession(parts, options.key));
+}
+
+export interface NewSnapshotOptions extends Pick<BackupOptions, 'snapshot' | 'owner' | 'warn'> {
+  /** Whether a snapshot may be the previous one: if the newest finished one may not, there is none. */
+  readonly mayBePrevious?: (snapshot: SnapshotName) => Promise<boolean>;
+}
+
+/** All checks and locks of a new snapshot; `make` gets what they give. */
+export async function beginSnapshot<T>(
+  location: string,
+  paths: ServerPaths,
+  options: NewSnapshotOptions,
+  make: (parts: NewSnapshotParts) => T,
+): Promise<T> {
   checkName(options.snapshot, options.warn);
   const locks = new LockStack();
   try {
     const store = await openWritable(location, paths, options.warn, locks);
     const group = await openGroup(store, options.snapshot, options.owner, locks);
     try {
-      return await beginSnapshot(store, group, options, locks);
+      return await beginInGroup(store, group, options, locks, make);
     } catch (error) {
       await removeIfMade(store, group, options);
       throw error;
@@ -38,10 +54,15 @@ export async function beginLocalBackup(location: string, paths: ServerPaths, opt
   }
 }
 
-async function beginSnapshot(store: WritableStore, group: WritableGroup, options: BackupOptions, locks: LockStack): Promise<BackupSession> {
-  const { snapshot } = options;
+async function beginInGroup<T>(
+  store: WritableStore,
+  group: WritableGroup,
+  { snapshot, warn, mayBePrevious }: NewSnapshotOptions,
+  locks: LockStack,
+  make: (parts: NewSnapshotParts) => T,
+): Promise<T> {
   await removeLeftovers(group.directory, store.warn);
-  const previous = await lockPrevious(store, group, snapshot, locks);
+  const previous = await lockPrevious(store, group, snapshot, locks, mayBePrevious);
   await checkTime(store, snapshot, previous);
   const lockPath = store.locks === undefined ? undefined : join(store.locks, snapshotLockName(snapshot));
   if (lockPath !== undefined) {
@@ -52,14 +73,14 @@ async function beginSnapshot(store: WritableStore, group: WritableGroup, options
   try {
     const hidden = await makeHidden(group.directory, store.owner);
     locks.push(hidden.lock);
-    return new LocalBackupSession({ store, group, previous, hidden: hidden.path, locks, ...options });
+    return make({ snapshot, store, group, previous, hidden: hidden.path, locks, warn });
   } catch (error) {
     if (lockPath !== undefined) await rm(lockPath, { force: true });
     throw error;
   }
 }
 
-async function removeIfMade(store: WritableStore, group: WritableGroup, { snapshot, warn }: BackupOptions): Promise<void> {
+async function removeIfMade(store: WritableStore, group: WritableGroup, { snapshot, warn }: NewSnapshotOptions): Promise<void> {
   if (!group.made) return;
   try {
     await removeNewGroup(store, snapshot, group.directory);
@@ -74,11 +95,13 @@ async function lockPrevious(
   group: WritableGroup,
   { namespace, type, id }: SnapshotName,
   locks: LockStack,
+  mayBePrevious: NewSnapshotOptions['mayBePrevious'],
 ): Promise<SnapshotName | undefined> {
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const time = await newestFinished(group.directory);
     if (time === undefined) return undefined;
     const previous: SnapshotName = { namespace, type, id, time };
+    if (mayBePrevious !== undefined && !(await mayBePrevious(previous))) return undefined;
     await lockSnapshot(store, previous, 'shared', locks);
     if (await isFinished(group.directory, time)) return previous;
   }
