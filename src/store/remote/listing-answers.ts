@@ -3,16 +3,22 @@
  * can have. Format: protocol, section 8.2.
  */
 import { FormatError, StoreError } from '../../errors.js';
-import { archiveKind, manifestFileName } from '../../format/archive-name.js';
+import { archiveKind, manifestFileName, type ArchiveKind } from '../../format/archive-name.js';
 import { formatBackupTime } from '../../format/backup-time.js';
 import type { JsonObject, JsonValue } from '../../format/json.js';
-import { count, integer, listOf, members, optional, text } from '../../format/json-shape.js';
+import { count, integer, members, optional, text } from '../../format/json-shape.js';
 import { isNamespaceChild, parseNamespace, type Namespace } from '../../format/namespace.js';
 import { compareGroups, isBackupId, isBackupType, type GroupName } from '../../format/snapshot-name.js';
 import type { SnapshotFacts, StoredFile, StoreSpace } from '../datastore.js';
 
 const rowsMax = 1 << 20;
 const filesMax = 1 << 12;
+
+const optionalText = optional(text);
+const optionalCount = optional(count);
+
+/** Thousands of snapshots have files of the same few names. */
+type FileNames = Map<string, { readonly name: string; readonly kind: ArchiveKind | undefined }>;
 
 export interface ListedGroup {
   readonly group: GroupName;
@@ -38,7 +44,7 @@ export function readGroups(answer: JsonValue, namespace: Namespace): ListedGroup
     const groups = rows(answer, 'groups').flatMap((row): ListedGroup[] => {
       const name = groupOf(row);
       if (name === undefined) return [];
-      return [{ group: { namespace, ...name }, owner: optional(text)(row['owner'], 'owner'), comment: optional(text)(row['comment'], 'comment') }];
+      return [{ group: { namespace, ...name }, owner: optionalText(row['owner'], 'owner'), comment: optionalText(row['comment'], 'comment') }];
     });
     groups.sort((a, b) => compareGroups(a.group, b.group));
     return new Map(groups.map((each) => [groupKeyOf(each.group), each]));
@@ -47,15 +53,15 @@ export function readGroups(answer: JsonValue, namespace: Namespace): ListedGroup
 
 export function readSnapshots(answer: JsonValue): ListedSnapshots {
   return checked('snapshots', () => {
-    const strings = new Map<string, string>();
+    const names: FileNames = new Map();
     const snapshots = new Map<string, ListedSnapshot[]>();
     for (const row of rows(answer, 'snapshots')) {
       const name = groupOf(row);
       const time = integer(row['backup-time'], 'backup-time');
       if (name === undefined || !isTime(time)) continue;
-      const key = shared(strings, groupKeyOf(name));
+      const key = groupKeyOf(name);
       const listed = snapshots.get(key);
-      const snapshot = { time, facts: factsOf(row, strings) };
+      const snapshot = { time, facts: factsOf(row, names) };
       if (listed === undefined) snapshots.set(key, [snapshot]);
       else listed.push(snapshot);
     }
@@ -92,7 +98,7 @@ export function groupKeyOf({ type, id }: Pick<GroupName, 'type' | 'id'>): string
 /** The rows of an answer that has to be a list of objects. */
 export function rows(answer: JsonValue, what: string): JsonObject[] {
   if (Array.isArray(answer) && answer.length > rowsMax) throw new FormatError('LIMIT_EXCEEDED', `${what}: more than the ${rowsMax} that are read`);
-  return listOf(members)(answer, what);
+  return objects(answer, what);
 }
 
 /** FormatError as PROTOCOL. */
@@ -116,18 +122,17 @@ export function groupOf(row: JsonObject): Pick<GroupName, 'type' | 'id'> | undef
  * Sizes of indexes are those of what they describe, and a log that was sent later has none: only those of blobs are of the file. All
  * that the listing says of the snapshot goes into its version, because nothing of it stays as it is when the manifest is replaced.
  */
-function factsOf(row: JsonObject, strings: Map<string, string>): SnapshotFacts {
-  const list = listOf(members)(row['files'], 'files');
+function factsOf(row: JsonObject, names: FileNames): SnapshotFacts {
+  const list = objects(row['files'], 'files');
   if (list.length > filesMax) throw new FormatError('LIMIT_EXCEEDED', `a snapshot of ${list.length} files: more than the ${filesMax} that are read`);
   const files: StoredFile[] = [];
   const versions: string[] = [];
   for (const file of list) {
-    const name = shared(strings, text(file['filename'], 'filename'));
-    const size = optional(count)(file['size'], 'size');
-    const kind = archiveKind(name);
+    const { name, kind } = nameOf(text(file['filename'], 'filename'), names);
+    const size = optionalCount(file['size'], 'size');
     if (kind === undefined) continue;
     files.push({ name, size: kind === 'blob' ? size : undefined });
-    versions.push(`${name}:${size ?? ''}:${optional(text)(file['crypt-mode'], 'crypt-mode') ?? ''}`);
+    versions.push(`${name}:${size ?? ''}:${optionalText(file['crypt-mode'], 'crypt-mode') ?? ''}`);
   }
   files.sort((a, b) => (a.name < b.name ? -1 : 1));
   const rest = [row['protected'] === true, row['comment'], row['fingerprint'], row['verification']];
@@ -155,10 +160,16 @@ function namespaceOf(name: string): Namespace | undefined {
   }
 }
 
-/** Thousands of snapshots have files of the same few names. */
-function shared(strings: Map<string, string>, value: string): string {
-  const known = strings.get(value);
+function nameOf(text: string, names: FileNames): { readonly name: string; readonly kind: ArchiveKind | undefined } {
+  const known = names.get(text);
   if (known !== undefined) return known;
-  strings.set(value, value);
-  return value;
+  const named = { name: text, kind: archiveKind(text) };
+  names.set(text, named);
+  return named;
+}
+
+/** As listOf(members), which makes a text for each of them. */
+function objects(value: JsonValue | undefined, what: string): JsonObject[] {
+  if (!Array.isArray(value)) throw new FormatError('BAD_STRUCTURE', `${what} is not a list`);
+  return value.map((item: JsonValue) => members(item, what));
 }
