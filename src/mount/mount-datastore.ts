@@ -1,6 +1,6 @@
 /** Puts a store, its tree and a driver together: the library's way to mount. */
 import { realpath } from 'node:fs/promises';
-import { basename, dirname, join, relative } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { MountError } from '../errors.js';
 import { kernelDriver } from '../fuse/kernel-driver.js';
 import { findMount } from '../os/mount-table.js';
@@ -31,7 +31,7 @@ export async function mountDatastore(request: MountRequest, log: (line: string) 
   const tree = await openTree(options, request.writing, found[0]);
   try {
     await store.groups(request.namespace);
-    await checkApart(store.location, request.mountPoint);
+    if (isAbsolute(store.location)) await checkApart(store.location, request.mountPoint);
     const driver = await loadDriver(request.driver);
     const { mountPoint, allowOther, defaultPermissions, flags } = request;
     const mounted = await driver.mount(tree, { mountPoint, source: store.location, allowOther, defaultPermissions, flags, log });
@@ -73,7 +73,7 @@ async function loadDriver(name: DriverName): Promise<Driver> {
   return name === 'kernel' ? kernelDriver : (await import('../fuse/native-driver.js')).nativeDriver;
 }
 
-/** A mount over the store would hide it from the daemon, and one inside would be found in its own tree. */
+/** Of a store in a directory: a mount over it would hide it from the daemon, and one inside would be found in its own tree. */
 async function checkApart(store: string, mountPoint: string): Promise<void> {
   const path = await resolvedMountPoint(mountPoint);
   if (path === undefined) return;

@@ -13,6 +13,8 @@ import { removeTree } from './spool-removal.js';
 
 const groupsName = 'groups';
 const removedPrefix = '.removed-';
+/** Of the part that tells people which datastore it is. */
+const nameLengthMax = 128;
 const hashLength = 16;
 const recordBytesMax = 4096;
 
@@ -32,7 +34,7 @@ export class Spool {
   /** That of the datastore at `location`, below `base`, which is made. BUSY if another daemon uses it. */
   static open(base: string, location: string, log: (line: string) => void): Spool {
     const hash = createHash('sha256').update(location).digest('hex').slice(0, hashLength);
-    const directory = join(base, `${basename(location)}-${hash}`);
+    const directory = join(base, `${basename(location).slice(0, nameLengthMax)}-${hash}`);
     mkdirSync(join(directory, groupsName), { recursive: true, mode: 0o700 });
     const lock = openSync(join(directory, 'lock'), constants.O_RDWR | constants.O_CREAT, 0o600);
     if (!tryLock(lock, 'exclusive')) {

@@ -251,6 +251,7 @@ export class Staging {
     }
     const { tree, spool, origins } = this.#open(group);
     spool.record = undefined;
+    await this.#showGroup(group);
     await origins.hold();
     if (tree.images.names().length === 0) return;
     try {
@@ -259,6 +260,17 @@ export class Staging {
       await this.#imageWorks();
     } catch (error) {
       this.#log(`images that are staged in ${groupPath(group)} can't be used now: ${messageOf(error)}`);
+    }
+  }
+
+  /** What is staged is found in its group, which a server has only when it has a snapshot, and which may have been removed since. */
+  async #showGroup(group: GroupName): Promise<void> {
+    const { store } = this.#context;
+    try {
+      const groups = await store.groups(group.namespace);
+      if (!groups.some(({ type, id }) => type === group.type && id === group.id)) await store.createGroup(group, this.#log);
+    } catch (error) {
+      this.#log(`${groupPath(group)}, in which something is staged, is not there: ${messageOf(error)}`);
     }
   }
 
