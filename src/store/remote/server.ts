@@ -22,6 +22,8 @@ import { Trust } from './trust.js';
 
 export const defaultTimeoutMs = 60_000;
 const headMsMax = 120_000;
+/** Servers refuse longer ones with 414, section 5.1; notes may be long. */
+const queryLengthMax = 2048;
 
 const userAgent = 'proxmox-backup-client/1.0';
 const form = 'application/x-www-form-urlencoded';
@@ -73,7 +75,7 @@ export class Server implements ServerApi {
   }
 
   async call(method: Method, path: string, parameters: Parameters = {}, { signal }: CallOptions = {}): Promise<JsonValue> {
-    const inBody = method === 'POST' && Object.values(parameters).some((value) => value !== undefined);
+    const inBody = method === 'POST' ? Object.values(parameters).some((value) => value !== undefined) : method === 'PUT' && queryText(parameters).length > queryLengthMax;
     const sent: Sent = {
       method,
       path: `/api2/json${path}${inBody ? '' : queryText(parameters)}`,
