@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import { UsageError } from '../errors.js';
 import type { Command, OptionSpecs, OptionValues } from './command.js';
+import { placeLocation } from './location.js';
 
 export interface Arguments {
   readonly values: OptionValues<OptionSpecs>;
@@ -13,16 +14,17 @@ export interface Arguments {
   readonly raw: readonly Buffer[];
 }
 
-/** `rawArgs`: the bytes of each of `args`. Throws USAGE for what is missing, too much, unknown or given twice. */
-export function readArguments(command: Command, args: readonly string[], rawArgs: readonly Buffer[]): Arguments {
+/** `rawArgs`: the bytes of each of `args`. `environment`: says which datastore where `args` do not. Throws USAGE for what is missing, too much, unknown or given twice. */
+export function readArguments(command: Command, args: readonly string[], rawArgs: readonly Buffer[], environment: NodeJS.ProcessEnv = {}): Arguments {
   try {
     const { values, positionals, tokens } = parseArgs({ args: [...args], options: command.options, allowPositionals: true, tokens: true });
     const names = tokens.flatMap((token) => (token.kind === 'option' ? [token.name] : []));
     const twice = names.find((name, at) => isSingleValue(command, name) && names.indexOf(name) < at);
     if (twice !== undefined) throw wrong(command, `--${twice} is given twice`);
-    checkPositionals(command, positionals);
     const raw = tokens.flatMap((token) => (token.kind === 'positional' ? [rawArgs[token.index] ?? Buffer.from(token.value)] : []));
-    return { values: values as OptionValues<OptionSpecs>, positionals, raw };
+    const placed = placeLocation(command, { values: values as OptionValues<OptionSpecs>, positionals, raw }, environment);
+    checkPositionals(command, placed.positionals);
+    return placed;
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     // What follows the first sentence tells how to quote, which is hardly ever what was meant.

@@ -17,6 +17,8 @@ export interface PositionalSpec {
   readonly describe: string;
   readonly completion?: Completion;
   readonly optional?: true;
+  /** Of the datastore: --repository takes its place. */
+  readonly isLocation?: true;
   /** Takes all that follows; only the last one. */
   readonly many?: true;
 }

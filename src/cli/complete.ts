@@ -2,11 +2,13 @@
 import { parseArgs } from 'node:util';
 import { formatNamespace, parseNamespace } from '../format/namespace.js';
 import { listMounts } from '../mount/mounts.js';
-import { openDatastore } from '../store/open.js';
 import { S_IFDIR, S_IFLNK } from '../vfs/file-system.js';
 import { nameText } from '../vfs/name.js';
-import type { Command, Completion } from './command.js';
+import type { Arguments } from './arguments.js';
+import type { Command, Completion, OptionSpecs, OptionValues } from './command.js';
 import { commandLoaders, loadCommand } from './commands.js';
+import { placeLocation } from './location.js';
+import { openLocation } from './open-location.js';
 import { locate, withSource } from './open-source.js';
 
 export const filesMarker = ':files';
@@ -55,8 +57,10 @@ function positionalAt(command: Command, before: readonly string[]): Completion |
   return (command.positionals[positionals.length] ?? (last?.many === true ? last : undefined))?.completion;
 }
 
-function readLoosely(command: Command, args: readonly string[]): ReturnType<typeof parseArgs> {
-  return parseArgs({ args: [...args], options: command.options, strict: false, allowPositionals: true });
+function readLoosely(command: Command, args: readonly string[]): Arguments {
+  const { values, positionals } = parseArgs({ args: [...args], options: command.options, strict: false, allowPositionals: true });
+  // Of the environment nothing: a source may be about to be typed.
+  return placeLocation(command, { values: values as OptionValues<OptionSpecs>, positionals, raw: [] }, {});
 }
 
 async function candidatesOf(completion: Completion | undefined, current: string, source: string, namespace: string): Promise<readonly string[]> {
@@ -79,7 +83,7 @@ async function candidatesOf(completion: Completion | undefined, current: string,
 }
 
 async function namespacesOf(source: string): Promise<string[]> {
-  const store = await openDatastore(source);
+  const store = await openLocation(source, {}, () => undefined, { ask: false });
   const found: string[] = [];
   try {
     for (const waiting: (readonly string[])[] = [[]]; waiting.length > 0 && found.length < candidatesMax; ) {
@@ -113,7 +117,7 @@ async function pathsOf(source: string, namespace: string, current: string): Prom
       }
     }
     directory.close();
-  });
+  }, { ask: false });
   return found;
 }
 

@@ -18,7 +18,7 @@ async function run(args: readonly string[]): Promise<void> {
   const options = args.slice(0, args.includes('--') ? args.indexOf('--') : args.length);
   if (options.includes('--help') || options.includes('-h')) return await writeOut(await (await import('./explain.js')).helpText(command?.name));
   if (command === undefined) throw new UsageError(await (await import('./explain.js')).unknownCommand(name));
-  const { values, positionals, raw } = readArguments(command, rest, rawArguments(rest));
+  const { values, positionals, raw } = readArguments(command, rest, rawArguments(rest), process.env);
   await command.run(values, positionals, raw);
 }
 

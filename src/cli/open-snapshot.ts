@@ -6,10 +6,10 @@ import { ChunkCache } from '../codec/chunk-cache.js';
 import { messageOf, UsageError } from '../errors.js';
 import { parseNamespace } from '../format/namespace.js';
 import { loadZstd } from '../os/zstd/zstd.js';
-import { openDatastore } from '../store/open.js';
 import { resolveReference } from '../store/snapshot-reference.js';
 import { printableName } from '../vfs/name.js';
 import type { OptionValues } from './command.js';
+import { openLocation } from './open-location.js';
 import { loadKeys } from './open-source.js';
 import { sourceOptions, storeOption } from './source-options.js';
 
@@ -30,16 +30,16 @@ export interface OpenSnapshot {
   readonly state: SnapshotState;
 }
 
-/** Opens the datastore of --store, and closes it when `use` is done. `warn` is told of damage that does not end `use`. */
+/** Opens the datastore, and closes it when `use` is done. `warn` is told of damage that does not end `use`. */
 export async function withSnapshot<T>(
   values: OptionValues<typeof snapshotOptions>,
   reference: Buffer,
   warn: (line: string) => void,
   use: (opened: OpenSnapshot) => Promise<T>,
 ): Promise<T> {
-  if (values.store === undefined) throw new UsageError('--store DIR is missing: it says which datastore');
+  if (values.store === undefined) throw new UsageError('--store DIR (or --repository) is missing: it says which datastore');
   const keys = await loadKeys(values.keyfile ?? [], values['password-file'], warn);
-  const store = await openDatastore(values.store);
+  const store = await openLocation(values.store, values, warn);
   const lines: string[] = [];
   const cache = new ChunkCache({ bytesMax: cacheBytesMax, keys: keys.map(({ encKey }) => encKey), source: store.chunks });
   let failure: unknown;

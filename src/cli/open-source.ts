@@ -4,12 +4,12 @@ import { messageOf } from '../errors.js';
 import { parseNamespace, type Namespace } from '../format/namespace.js';
 import { stderrLog } from '../mount/log.js';
 import type { Datastore } from '../store/datastore.js';
-import { openDatastore } from '../store/open.js';
 import { referencePath, resolveReference } from '../store/snapshot-reference.js';
 import type { DatastoreTree } from '../tree/datastore-tree.js';
 import type { Entry } from '../vfs/file-system.js';
 import { walkPath } from '../vfs/path.js';
 import type { OptionValues } from './command.js';
+import { openLocation } from './open-location.js';
 import type { sourceOptions } from './source-options.js';
 
 const cacheBytesMax = 128 * 1024 * 1024;
@@ -27,12 +27,17 @@ export interface Located {
 }
 
 /** Opens the source, and closes it when `use` is done. */
-export async function withSource(source: string, values: OptionValues<typeof sourceOptions>, use: (opened: OpenSource) => Promise<void>): Promise<void> {
+export async function withSource(
+  source: string,
+  values: OptionValues<typeof sourceOptions>,
+  use: (opened: OpenSource) => Promise<void>,
+  asking = { ask: true },
+): Promise<void> {
   const lines: string[] = [];
   const log = (line: string): void => void lines.push(line);
   const namespace = parseNamespace(values.ns ?? '');
   const keys = await loadKeys(values.keyfile ?? [], values['password-file'], stderrLog(() => 'pbsfs: '));
-  const store = await openDatastore(source);
+  const store = await openLocation(source, values, stderrLog(() => 'pbsfs: '), asking);
   // Other commands take the keys only.
   const { openDatastoreTree } = await import('../tree/datastore-tree.js');
   const tree = openDatastoreTree({ store, keys, namespace, cacheBytesMax, salvage: values.salvage ?? false, log });

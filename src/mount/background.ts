@@ -7,8 +7,11 @@ import { readMountTable } from '../os/mount-table.js';
 import { openLog } from './log-file.js';
 import type { MountRequest } from './mount-request.js';
 import { passwordVariable } from './password.js';
+import { serverPasswordVariables } from './server-access.js';
 
 const program = fileURLToPath(new URL('./daemon.js', import.meta.url));
+
+const secretVariables = [passwordVariable, ...serverPasswordVariables];
 
 /** What the daemon says, once. */
 export type DaemonMessage = { readonly ready: true } | { readonly error: { readonly code: ErrorCode | undefined; readonly message: string } };
@@ -23,7 +26,7 @@ export async function mountInBackground(request: MountRequest, logPath: string):
   }
   const log = await openLog(logPath);
   const environment = { ...process.env };
-  delete environment[passwordVariable];
+  for (const name of secretVariables) delete environment[name];
   try {
     const child = spawn(process.execPath, [program, request.source, request.mountPoint], {
       detached: !isAutomounted(request.mountPoint),

@@ -9,6 +9,7 @@ import { openDatastoreTree, openWritableTree, type DatastoreTree, type TreeOptio
 import type { Driver, Mounted } from '../vfs/driver.js';
 import { encryptionOf } from './encryption.js';
 import { readKeyFiles, unlockKeyFiles, type FoundKeyFile } from './keys.js';
+import { openOptionsOf } from './server-access.js';
 import type { DriverName, MountRequest, WritingRequest } from './mount-request.js';
 
 export interface MountedDatastore {
@@ -25,7 +26,7 @@ export interface MountedDatastore {
 export async function mountDatastore(request: MountRequest, log: (line: string) => void): Promise<MountedDatastore> {
   const found = await readKeyFiles(request.keyFiles, log);
   const keys = unlockKeyFiles(found, request.password);
-  const store = await openDatastore(request.source);
+  const store = await openDatastore(request.source, openOptionsOf(request.server, log));
   const { namespace, cacheBytesMax, salvage } = request;
   const options: TreeOptions = { store, keys, namespace, cacheBytesMax, salvage, log };
   const tree = await openTree(options, request.writing, found[0]);

@@ -4,17 +4,21 @@ import { resolve } from 'node:path';
 import { archiveModes, type ArchiveMode } from '../backup/backup-request.js';
 import { UsageError } from '../errors.js';
 import { parseNamespace, type Namespace } from '../format/namespace.js';
+import { formatRepository, isRepositoryText, parseRepository } from '../format/repository.js';
 import { parseByteSize } from './byte-size.js';
 import { cryptModeOf } from './encryption.js';
 import { defaultSpoolBase } from './log-file.js';
 import type { MountOptions } from './option-string.js';
+import { parseTimeoutMs } from './timeout.js';
 
 export const driverNames = ['kernel', 'fuse-native'] as const;
 export type DriverName = (typeof driverNames)[number];
 
 export interface MountRequest {
-  /** Directory of the datastore. */
+  /** Directory of the datastore, or its repository on a server. */
   readonly source: string;
+  /** Of a datastore on a server. */
+  readonly server?: ServerAccess;
   readonly mountPoint: string;
   readonly keyFiles: readonly string[];
   /** For key files that need one. */
@@ -35,6 +39,13 @@ export interface MountRequest {
   readonly flags: readonly string[];
 }
 
+export interface ServerAccess {
+  readonly fingerprint?: string;
+  readonly timeoutMs?: number;
+  /** Of the user or API token. */
+  readonly password?: string;
+}
+
 export interface WritingRequest {
   /** Directory that the spools of datastores are in. */
   readonly spoolBase: string;
@@ -51,7 +62,7 @@ const cacheBytesUsual = 256 * mebibyte;
 /** From what was typed. USAGE for a size, namespace or driver that is none. */
 export function mountRequest(source: string, mountPoint: string, options: MountOptions): MountRequest {
   return {
-    source: resolve(source),
+    ...locationOf(source, options),
     mountPoint: resolve(mountPoint),
     keyFiles: options.keyFiles.map((path) => resolve(path)),
     cacheBytesMax: options.cacheSize === undefined ? defaultCacheBytesMax() : parseCacheSize(options.cacheSize),
@@ -63,6 +74,17 @@ export function mountRequest(source: string, mountPoint: string, options: MountO
     defaultPermissions: options.defaultPermissions,
     flags: options.flags,
   };
+}
+
+/** USAGE for what only a server takes, BAD_NAME for a repository that is none. */
+function locationOf(source: string, { fingerprint, timeout }: MountOptions): Pick<MountRequest, 'source' | 'server'> {
+  if (isRepositoryText(source)) {
+    const server = { ...(fingerprint !== undefined && { fingerprint }), ...(timeout !== undefined && { timeoutMs: parseTimeoutMs(timeout) }) };
+    return { source: formatRepository(parseRepository(source)), server };
+  }
+  const given = Object.entries({ fingerprint, timeout }).find(([, value]) => value !== undefined);
+  if (given !== undefined) throw new UsageError(`${given[0]}: only a datastore on a server takes it`);
+  return { source: resolve(source) };
 }
 
 /** USAGE for what only a mount that can be written takes. */

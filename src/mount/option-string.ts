@@ -17,6 +17,8 @@ export interface MountOptions {
   mode?: string;
   cryptMode?: string;
   masterKey?: string;
+  fingerprint?: string;
+  timeout?: string;
   writable: boolean;
   salvage: boolean;
   allowOther: boolean;
@@ -45,6 +47,8 @@ const valueWords: Readonly<Record<string, TakeValue>> = {
   mode: (options, value) => void (options.mode = value),
   'crypt-mode': (options, value) => void (options.cryptMode = value),
   'master-pubkey': (options, value) => void (options.masterKey = value),
+  fingerprint: (options, value) => void (options.fingerprint = value),
+  timeout: (options, value) => void (options.timeout = value),
 };
 
 const plainWords: Readonly<Record<string, TakePlain>> = {

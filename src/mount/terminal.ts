@@ -1,6 +1,6 @@
-/** Asks for a secret on the terminal that the process was started from, without showing what is typed. */
+/** Asks the person at the terminal that the process was started from. */
 import { openSync } from 'node:fs';
-import { ReadStream, WriteStream } from 'node:tty';
+import { ReadStream, WriteStream, isatty } from 'node:tty';
 import { UsageError } from '../errors.js';
 
 const secretBytesMax = 4096;
@@ -10,9 +10,40 @@ const erase = new Set([0x08, 0x7f]);
 const eraseAll = 0x15;
 const interrupt = 0x03;
 const endOfInput = 0x04;
+const yes = new Set([0x79, 0x59]);
 
-/** The bytes typed before Enter; undefined without a terminal. USAGE when the person gives up. */
+interface Terminal {
+  readonly input: ReadStream;
+  readonly output: WriteStream;
+}
+
+/** The bytes typed before Enter, which are not shown; undefined without a terminal. USAGE when the person gives up. */
 export async function askOnTerminal(question: string): Promise<Buffer | undefined> {
+  return await withTerminal(question, async ({ input }) => await readLine(input));
+}
+
+/** Whether the next key is `y`; undefined without a terminal. */
+export async function confirmOnTerminal(question: string): Promise<boolean | undefined> {
+  return await withTerminal(question, async ({ input, output }) => {
+    for await (const chunk of input) {
+      const isYes = yes.has((chunk as Buffer)[0] ?? 0);
+      output.write(isYes ? 'yes' : 'no');
+      return isYes;
+    }
+    return false;
+  });
+}
+
+/** Whether somebody sits there: a program that only has a terminal from which it was started, with all its streams elsewhere, asks nobody. */
+export function isAtTerminal(): boolean {
+  if (!isatty(0) && !isatty(2)) return false;
+  const fd = openTerminal();
+  if (fd === undefined) return false;
+  new ReadStream(fd).destroy();
+  return true;
+}
+
+async function withTerminal<T>(question: string, use: (terminal: Terminal) => Promise<T>): Promise<T | undefined> {
   const fd = openTerminal();
   if (fd === undefined) return undefined;
   const input = new ReadStream(fd);
@@ -20,7 +51,7 @@ export async function askOnTerminal(question: string): Promise<Buffer | undefine
   try {
     input.setRawMode(true);
     output.write(question);
-    return await readLine(input);
+    return await use({ input, output });
   } finally {
     input.setRawMode(false);
     output.write('\n');
@@ -28,7 +59,6 @@ export async function askOnTerminal(question: string): Promise<Buffer | undefine
     output.destroy();
   }
 }
-
 function openTerminal(): number | undefined {
   try {
     return openSync('/dev/tty', 'r');

@@ -1,14 +1,22 @@
 /** From what a person types as the source to an open datastore. */
-import { UsageError } from '../errors.js';
+import { isRepositoryText, parseRepository } from '../format/repository.js';
 import type { Datastore } from './datastore.js';
 import { openLocalDatastore } from './local/local-datastore.js';
+import type { OpenOptions } from './open-options.js';
 
-const repositoryPattern = /^(?:[^/\s]+@)?[^/\s@]+:[A-Za-z0-9_][A-Za-z0-9._-]*$/;
+/** Of a program that asks nobody. */
+const usualOptions: OpenOptions = {
+  environment: process.env,
+  warn: (line) => {
+    process.emitWarning(line);
+  },
+};
 
-/** A directory. USAGE for the name of a datastore on a server, which this version can't reach. */
-export async function openDatastore(location: string): Promise<Datastore> {
-  if (repositoryPattern.test(location)) {
-    throw new UsageError(`${location} names a datastore on a server; only local directories can be opened (write ./${location} for a directory)`);
-  }
-  return await openLocalDatastore(location);
+/** A directory, or the repository of a server: that has a colon and is no path (`./a:b` is one). BAD_NAME, and what either throws. */
+export async function openDatastore(location: string, options: OpenOptions = usualOptions): Promise<Datastore> {
+  if (!isRepositoryText(location)) return await openLocalDatastore(location);
+  const repository = parseRepository(location);
+  // Most commands read local stores, and the network takes its time to load.
+  const { openRemoteDatastore } = await import('./remote/remote-datastore.js');
+  return await openRemoteDatastore(repository, options);
 }

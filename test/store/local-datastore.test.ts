@@ -335,8 +335,8 @@ describe('opening', () => {
     writeFileSync(join(directory, '.chunks'), '');
     await expect(openDatastore(directory)).rejects.toMatchObject({ code: 'NOT_A_DATASTORE' });
     await expect(openDatastore(join(directory, '.chunks'))).rejects.toMatchObject({ code: 'NOT_A_DATASTORE' });
-    await expect(openDatastore('backup@pbs@pbs.example.com:store1')).rejects.toMatchObject({ code: 'USAGE' });
-    await expect(openDatastore('pbs.example.com:store1')).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(openDatastore('backup@pbs@pbs.example.com:none:store1')).rejects.toMatchObject({ code: 'BAD_NAME' });
+    await expect(openDatastore('./pbs.example.com:store1')).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 
   test('an empty one', async () => {

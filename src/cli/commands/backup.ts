@@ -4,11 +4,11 @@ import type { ArchiveResult, BackupObserver } from '../../backup/backup-request.
 import { UsageError } from '../../errors.js';
 import { snapshotPath } from '../../format/snapshot-name.js';
 import type { Datastore } from '../../store/datastore.js';
-import { openDatastore } from '../../store/open.js';
 import { backupOptions, type BackupValues } from '../backup-options.js';
 import { backupRequest } from '../backup-request.js';
 import { command } from '../command.js';
 import { interruptible } from '../interrupt.js';
+import { openLocation } from '../open-location.js';
 import { openProgress, type ProgressReport } from '../progress.js';
 import { ReportedError } from '../report.js';
 import { durationText, sizeText } from '../text.js';
@@ -36,7 +36,7 @@ export const backupCommand = command({
     const specs = parseArchiveSpecs(texts);
     const report = await openProgress({ json: values.json ?? false });
     try {
-      const store = await openDatastore(values.store ?? missing('--store DIR', 'says which datastore'));
+      const store = await openLocation(values.store ?? missing('--store DIR (or --repository)', 'says which datastore'), values, (line) => report.warn(line));
       try {
         await interruptible((signal) => backUp(store, specs, values, report, signal), (line) => report.log(line));
       } finally {

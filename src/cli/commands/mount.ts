@@ -24,7 +24,7 @@ const warn = stderrLog(() => 'pbsfs: ');
 export async function runMount(call: MountCall): Promise<void> {
   const words = parseOptionString(call.optionStrings, { fromMountHelper: call.fromMountHelper });
   const options = { ...words, ...call.options, keyFiles: [...words.keyFiles, ...(call.options?.keyFiles ?? [])] };
-  const request = await withPassword(mountRequest(call.source, call.mountPoint, options), options.passwordFile);
+  const request = await withServer(await withPassword(mountRequest(call.source, call.mountPoint, options), options.passwordFile));
   if (options.foreground) {
     if (options.log !== undefined) throw new UsageError('--log is for mounts in the background; with --foreground the log is standard error');
     return await mountInForeground(request);
@@ -47,6 +47,13 @@ async function withPassword(request: MountRequest, passwordFile: string | undefi
   const [{ readKeyFiles }, { findPassword }] = await Promise.all([import('../../mount/keys.js'), import('../../mount/password.js')]);
   const password = await findPassword(await readKeyFiles(request.keyFiles, warn), passwordFile, warn);
   return password === undefined ? request : { ...request, password };
+}
+
+/** The same for what the server wants. */
+async function withServer(request: MountRequest): Promise<MountRequest> {
+  if (request.server === undefined) return request;
+  const { prepareServer } = await import('../../mount/server-access.js');
+  return { ...request, server: await prepareServer(request.source, request.server, warn) };
 }
 
 export const mountCommand = command({
@@ -101,6 +108,8 @@ export const mountCommand = command({
         ...(values['crypt-mode'] !== undefined && { cryptMode: values['crypt-mode'] }),
         ...(values['master-pubkey'] !== undefined && { masterKey: values['master-pubkey'] }),
         ...(values.foreground === true && { foreground: true }),
+        ...(values.fingerprint !== undefined && { fingerprint: values.fingerprint }),
+        ...(values.timeout !== undefined && { timeout: values.timeout }),
       },
     });
   },

@@ -9,13 +9,14 @@ import { formatNamespace, parseNamespace, type Namespace } from '../../format/na
 import { snapshotPath, type GroupName, type SnapshotName } from '../../format/snapshot-name.js';
 import { loadZstd } from '../../os/zstd/zstd.js';
 import type { Datastore, GroupFacts, SnapshotFacts } from '../../store/datastore.js';
-import { openDatastore } from '../../store/open.js';
+import { stderrLog } from '../../mount/log.js';
 import { resolveReference, type SnapshotReference } from '../../store/snapshot-reference.js';
 import { printableName } from '../../vfs/name.js';
 import { command, jsonOption } from '../command.js';
+import { openLocation } from '../open-location.js';
 import { LineWriter } from '../output.js';
 import { ReportedError } from '../report.js';
-import { sourceOptions, sourcePositional } from '../source-options.js';
+import { serverOptions, sourceOptions, sourcePositional } from '../source-options.js';
 import { sizeText, tableText } from '../text.js';
 
 const readAtOnce = 32;
@@ -36,6 +37,7 @@ export const snapshotsCommand = command({
   positionals: [sourcePositional, { name: 'PATH', completion: 'path', describe: 'only these: ns/NAME, type, type/id or type/id/time', optional: true }],
   options: {
     ns: sourceOptions.ns,
+    ...serverOptions,
     json: { ...jsonOption, describe: 'print a JSON object a line for each snapshot' },
   },
   examples: [
@@ -44,8 +46,9 @@ export const snapshotsCommand = command({
     ['pbsfs snapshots --json /srv/store ns/prod', 'a namespace, for a program'],
   ],
   statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'outputClosed'],
-  run: async ({ ns = '', json = false }, [source = ''], [, path = Buffer.alloc(0)]) => {
-    const store = await openDatastore(source);
+  run: async (values, [source = ''], [, path = Buffer.alloc(0)]) => {
+    const { ns = '', json = false } = values;
+    const store = await openLocation(source, values, stderrLog(() => 'pbsfs: '));
     try {
       const reference = await resolveReference(store, path, parseNamespace(ns));
       const [strange] = reference.rest;

@@ -70,7 +70,7 @@ class Http2ProtocolSession implements ProtocolSession {
   constructor(session: ClientHttp2Session, socket: Duplex, options: ProtocolSessionOptions) {
     this.#session = session;
     this.#options = options;
-    this.#slots = new StreamSlots(() => this.#streamsMax());
+    this.#slots = new StreamSlots(streamsUsual);
     this.#watch = new SilenceWatch(options.timeoutMs, {
       get bytesRead() {
         return (socket as TLSSocket).bytesRead;
@@ -82,7 +82,10 @@ class Http2ProtocolSession implements ProtocolSession {
         this.#end(new StoreError('UNREACHABLE', `${options.what}: nothing came for ${Math.round(ms / 1000)} s`));
       },
     });
-    session.on('error', (error) => {
+    session.on('remoteSettings', ({ maxConcurrentStreams = streamsMax }) => {
+      this.#slots.limit(Math.min(maxConcurrentStreams, streamsMax));
+    });
+    session.on('error', (error: Error) => {
       this.#reason ??= this.#lost(error);
     });
     session.on('goaway', (code: number) => {
@@ -142,12 +145,6 @@ class Http2ProtocolSession implements ProtocolSession {
     return unreachable(this.#options.what, error);
   }
 
-  #streamsMax(): number {
-    // Undefined while the other side's settings are on their way.
-    const { maxConcurrentStreams } = (this.#session.remoteSettings ?? {}) as { maxConcurrentStreams?: number };
-    return Math.min(maxConcurrentStreams ?? streamsUsual, streamsMax);
-  }
-
   #what({ method, path }: SessionRequest): string {
     return `${this.#options.what}: ${method} ${path}`;
   }
@@ -184,7 +181,7 @@ class Http2ProtocolSession implements ProtocolSession {
         // It may have answered before it had all.
         if (!stream.writableFinished) stream.close(constants.NGHTTP2_CANCEL);
       });
-      stream.on('error', (error) => {
+      stream.on('error', (error: Error) => {
         fail(this.#streamError(request, stream, error));
       });
       stream.once('close', () => {

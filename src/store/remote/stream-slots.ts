@@ -2,11 +2,11 @@
 import { abortable } from './back-off.js';
 
 export class StreamSlots {
-  readonly #most: () => number;
+  #most: number;
   readonly #waiting = new Set<() => void>();
   #taken = 0;
 
-  constructor(most: () => number) {
+  constructor(most: number) {
     this.#most = most;
   }
 
@@ -14,9 +14,14 @@ export class StreamSlots {
     return this.#taken;
   }
 
+  limit(most: number): void {
+    this.#most = most;
+    this.#start();
+  }
+
   /** In the order of the calls. */
   async take(signal: AbortSignal | undefined): Promise<void> {
-    if (this.#waiting.size === 0 && this.#taken < this.#most()) {
+    if (this.#waiting.size === 0 && this.#taken < this.#most) {
       this.#taken++;
       return;
     }
@@ -43,7 +48,7 @@ export class StreamSlots {
 
   #start(): void {
     for (const start of this.#waiting) {
-      if (this.#taken >= this.#most()) return;
+      if (this.#taken >= this.#most) return;
       this.#waiting.delete(start);
       start();
     }

@@ -1,0 +1,51 @@
+/** What a mount needs to be let in by a server. It is found where a person can be asked, and goes to the daemon with the request. */
+import { parseRepository } from '../format/repository.js';
+import type { OpenOptions } from '../store/open-options.js';
+import type { ServerAccess } from './mount-request.js';
+import { openOptionsFor } from './open-options.js';
+
+const passwordVariable = 'PBS_PASSWORD';
+
+/** The daemon has the password by another way, and shows its environment to all that may look at it. */
+export const serverPasswordVariables = [passwordVariable, `${passwordVariable}_FD`, `${passwordVariable}_FILE`, `${passwordVariable}_CMD`];
+
+/**
+ * With the password that the environment names, or that is typed. At a terminal the server is asked once, so that questions come before
+ * the daemon leaves it. Whatever openServer() throws.
+ */
+export async function prepareServer(repository: string, access: ServerAccess, warn: (line: string) => void): Promise<ServerAccess> {
+  const { findSecret } = await import('../store/remote/credentials.js');
+  const password = await findSecret(process.env, passwordVariable, 'password');
+  const known: ServerAccess = { ...access, ...(password !== undefined && { password }) };
+  const options = openOptionsFor({}, warn, { ask: true });
+  return options.askPassword === undefined ? known : await tried(repository, known, options);
+}
+
+async function tried(repository: string, access: ServerAccess, { askPassword, confirmFingerprint, warn }: OpenOptions): Promise<ServerAccess> {
+  const { openServer } = await import('../store/remote/server.js');
+  const learned: { password?: string; fingerprint?: string } = {};
+  const server = openServer(parseRepository(repository), {
+    ...openOptionsOf(access, warn),
+    askPassword: askPassword && (async (user) => (learned.password = await askPassword(user))),
+    confirmFingerprint:
+      confirmFingerprint &&
+      (async (host, fingerprint) => {
+        const isAccepted = await confirmFingerprint(host, fingerprint);
+        if (isAccepted) learned.fingerprint = fingerprint;
+        return isAccepted;
+      }),
+  });
+  try {
+    await server.call('GET', '/version');
+  } finally {
+    await server.close();
+  }
+  return { ...access, ...learned };
+}
+
+/** Of a process that asks nobody. */
+export function openOptionsOf(access: ServerAccess | undefined, warn: (line: string) => void): OpenOptions {
+  const { password, fingerprint, timeoutMs } = access ?? {};
+  const environment = password === undefined ? process.env : { ...process.env, [passwordVariable]: password };
+  return { environment, fingerprint, timeoutMs, warn };
+}
