@@ -15,6 +15,8 @@ export const commandLoaders: Readonly<Record<string, () => Promise<Command>>> = 
   tar: async () => (await import('./commands/tar.js')).tarCommand,
   stage: async () => (await import('./commands/stage.js')).stageCommand,
   commit: async () => (await import('./commands/commit.js')).commitCommand,
+  login: async () => (await import('./commands/login.js')).loginCommand,
+  logout: async () => (await import('./commands/logout.js')).logoutCommand,
   key: async () => (await import('./commands/key.js')).keyCommand,
   completion: async () => (await import('./commands/completion.js')).completionCommand,
 };

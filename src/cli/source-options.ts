@@ -3,9 +3,15 @@ import type { OptionSpecs } from './command.js';
 
 export const sourcePositional = { name: 'SOURCE', describe: 'directory of the datastore, or its repository on a server: user@realm@host:store', completion: 'directory', isLocation: true } as const;
 
+export const repositoryPositional = { name: 'REPOSITORY', describe: 'user@realm@host:store; user, host and a port before the store may be left out', isLocation: true } as const;
+
+export const repositoryOption = {
+  repository: { type: 'string', describe: '[[user@realm[!token]@]host:][port:]store on a server (else PBS_REPOSITORY)' },
+} as const satisfies OptionSpecs;
+
 /** Of commands that open a datastore, which may be on a server. */
 export const serverOptions = {
-  repository: { type: 'string', describe: '[[user@realm[!token]@]host:][port:]store on a server (else PBS_REPOSITORY)' },
+  ...repositoryOption,
   fingerprint: { type: 'string', describe: 'SHA-256 of the certificate of the server (else PBS_FINGERPRINT)' },
   timeout: { type: 'string', describe: 'seconds to wait for a server that does not answer (default: 60)' },
 } as const satisfies OptionSpecs;

@@ -340,7 +340,7 @@ describe('errors', () => {
   const cases: [args: string[], status: number, message: RegExp][] = [
     [['ls', '/none'], 3, /\/none/],
     [['ls', '/etc'], 5, /not a datastore: .*\.chunks/],
-    [['ls', 'host:store'], 2, /only local/],
+    [['ls', 'root@pam@host:port:store'], 2, /'port' is not a port/],
     [['ls', sample, 'vm/999'], 3, /no group vm\/999/],
     [['ls', sample, 'ns/none'], 3, /no namespace 'none'/],
     [['ls', sample, 'vm/120/2020'], 3, /no snapshot '2020'/],

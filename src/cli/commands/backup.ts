@@ -31,7 +31,7 @@ export const backupCommand = command({
     ['pg_dump db | pbsfs backup --store /srv/store --id db dump.img:-', 'whatever a program writes'],
     ['pbsfs backup --store /srv/store --keyfile /root/key.json root.pxar:/', 'encrypted'],
   ],
-  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'busy', 'exists', 'warnings', 'interrupted'],
+  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'unreachable', 'busy', 'exists', 'warnings', 'interrupted'],
   run: async (values, texts) => {
     const specs = parseArchiveSpecs(texts);
     const report = await openProgress({ json: values.json ?? false });

@@ -18,7 +18,7 @@ export const catCommand = command({
     ['pbsfs cat /srv/store ct/113/latest/root.pxar/etc/fstab', 'one file of a container'],
     ['pbsfs cat /srv/store vm/120/2021-05-24T16:23/drive-scsi0.img > disk.img', 'a whole disk'],
   ],
-  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'outputClosed'],
+  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'unreachable', 'outputClosed'],
   run: (values, [source = ''], [, ...paths]) =>
     withSource(source, values, async (opened) => {
       for (const path of paths) await writeFile(opened, await locate(opened, path, { followLast: true }));

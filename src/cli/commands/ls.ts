@@ -43,7 +43,7 @@ export const lsCommand = command({
     ['pbsfs ls /srv/store vm/120', 'snapshots of a virtual machine'],
     ['pbsfs ls -l /srv/store ct/113/latest/root.pxar/etc', 'a directory of a container'],
   ],
-  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'outputClosed'],
+  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'unreachable', 'outputClosed'],
   run: (values, [source = ''], [, path = Buffer.alloc(0)]) => {
     const { long = false, all = false, recursive = false, zero = false, json = false } = values;
     return withSource(source, values, async (opened) => {

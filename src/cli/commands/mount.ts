@@ -85,7 +85,7 @@ export const mountCommand = command({
     ['pbsfs mount --foreground /srv/store /mnt/pbs', 'stay until Ctrl-C'],
     ['pbsfs mount --writable /srv/store /mnt/pbs', 'make snapshots with cp, rsync, dd and mv'],
   ],
-  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'mountFailed'],
+  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'unreachable', 'mountFailed'],
   run: async (values, [source = '', mountPoint = '']) => {
     await runMount({
       source,

@@ -56,7 +56,7 @@ export const restoreCommand = command({
     ['pbsfs restore --store /srv/store vm/120/latest drive-scsi0.img /dev/vdc', 'a disk'],
     ['pbsfs restore --store /srv/store vm/120/latest qemu-server.conf -', 'a configuration, to read'],
   ],
-  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'exists', 'warnings', 'interrupted', 'outputClosed'],
+  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'unreachable', 'exists', 'warnings', 'interrupted', 'outputClosed'],
   run: async (values, [, archive = '', target = ''], [reference = Buffer.alloc(0), , rawTarget = Buffer.alloc(0)]) => {
     // What goes to standard output must not meet events there.
     const report = await openProgress({ json: (values.json ?? false) && target !== '-' });

@@ -45,7 +45,7 @@ export const snapshotsCommand = command({
     ['pbsfs snapshots /srv/store vm/120', 'one virtual machine'],
     ['pbsfs snapshots --json /srv/store ns/prod', 'a namespace, for a program'],
   ],
-  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'outputClosed'],
+  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'unreachable', 'outputClosed'],
   run: async (values, [source = ''], [, path = Buffer.alloc(0)]) => {
     const { ns = '', json = false } = values;
     const store = await openLocation(source, values, stderrLog(() => 'pbsfs: '));

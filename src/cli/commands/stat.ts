@@ -31,7 +31,7 @@ export const statCommand = command({
     ['pbsfs stat /srv/store vm/120/latest', 'owner, notes, verification and key of a snapshot'],
     ['pbsfs stat /srv/store ct/113/latest/root.pxar/etc/passwd', 'a file'],
   ],
-  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'outputClosed'],
+  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'unreachable', 'outputClosed'],
   run: (values, [source = ''], [, path = Buffer.alloc(0)]) =>
     withSource(source, values, async (opened) => {
       const located = await locate(opened, path, { followLast: values.dereference ?? false });

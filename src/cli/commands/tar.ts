@@ -27,7 +27,7 @@ export const tarCommand = command({
     ['pbsfs tar --store /srv/store ct/113/latest root.pxar | zstd > root.tar.zst', 'to take away'],
     ["pbsfs tar --store /srv/store host/web1/latest etc.pxar --pattern '/ssh/**' | tar -xp --acls --xattrs --xattrs-include='*'", 'a part, through tar'],
   ],
-  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'warnings', 'interrupted', 'outputClosed'],
+  statuses: ['failed', 'notFound', 'noAccess', 'notADatastore', 'unreachable', 'warnings', 'interrupted', 'outputClosed'],
   run: async (values, [, archive = ''], [reference = Buffer.alloc(0)]) => {
     const report = await openProgress({ json: false });
     try {

@@ -1,5 +1,5 @@
 /** Format: protocol, sections 9.4 to 9.6. HTTP/2 on the connection that was upgraded. */
-import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
+import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders, type OutgoingHttpHeaders, type Settings } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { StoreError, messageOf } from '../../errors.js';
@@ -82,7 +82,7 @@ class Http2ProtocolSession implements ProtocolSession {
         this.#end(new StoreError('UNREACHABLE', `${options.what}: nothing came for ${Math.round(ms / 1000)} s`));
       },
     });
-    session.on('remoteSettings', ({ maxConcurrentStreams = streamsMax }) => {
+    session.on('remoteSettings', ({ maxConcurrentStreams = streamsMax }: Settings) => {
       this.#slots.limit(Math.min(maxConcurrentStreams, streamsMax));
     });
     session.on('error', (error: Error) => {

@@ -100,7 +100,8 @@ export class Server implements ServerApi {
 
   /** Asks for a ticket, or tries the token, so that a wrong password shows. */
   async logIn(): Promise<void> {
-    await this.#repeatedly(false, this.#closing.signal, async () => await this.#authentication.headers());
+    if (parseAuthId(this.repository.authId).token !== undefined) await this.call('GET', '/version');
+    else await this.#repeatedly(false, this.#closing.signal, async () => await this.#authentication.headers());
   }
 
   state(): ServerState {

@@ -69,7 +69,7 @@ export class TicketAuthentication implements Authentication {
     const remembered = this.#current?.ticket ?? (await this.#remembered());
     if (remembered !== undefined) {
       try {
-        return this.#use(await this.#logIn(this.#user, remembered.ticket));
+        return await this.#use(await this.#logIn(this.#user, remembered.ticket));
       } catch (error) {
         if (codeOf(error) !== 'LOGIN_FAILED') throw error;
       }
@@ -84,7 +84,7 @@ export class TicketAuthentication implements Authentication {
   async #byPassword(password: string): Promise<Ticket> {
     const ticket = await this.#logIn(this.#user, password);
     this.#password = password;
-    return this.#use(ticket);
+    return await this.#use(ticket);
   }
 
   async #remembered(): Promise<Ticket | undefined> {
@@ -95,12 +95,14 @@ export class TicketAuthentication implements Authentication {
     }
   }
 
-  #use(ticket: Ticket): Ticket {
+  async #use(ticket: Ticket): Promise<Ticket> {
     this.#current = { ticket, since: Date.now() };
     this.#renewIn(renewMs);
-    this.#state.rememberTicket(this.#host, this.#user, ticket).catch((error: unknown) => {
+    try {
+      await this.#state.rememberTicket(this.#host, this.#user, ticket);
+    } catch (error) {
       this.#options.warn(`the ticket of ${this.#user} can not be remembered: ${messageOf(error)}`);
-    });
+    }
     return ticket;
   }
 
