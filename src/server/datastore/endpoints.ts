@@ -1,0 +1,30 @@
+/** All calls of a datastore. Format: protocol, section 8.1. */
+import type { Endpoint } from '../endpoint.js';
+import { uploadLogEndpoint } from './backup-log.js';
+import { gcStartEndpoint, gcStatusEndpoint } from './garbage.js';
+import { filesEndpoint, groupsEndpoint, snapshotsEndpoint } from './listings.js';
+import { createNamespaceEndpoint, deleteNamespaceEndpoint, namespacesEndpoint } from './namespaces.js';
+import { notesEndpoints } from './notes.js';
+import { changeOwnerEndpoint } from './owner.js';
+import { pruneDatastoreEndpoint, pruneEndpoint } from './prune.js';
+import { forgetEndpoint, forgetGroupEndpoint } from './removal.js';
+import { statusEndpoint } from './status.js';
+
+export const datastoreEndpoints: readonly Endpoint[] = [
+  statusEndpoint,
+  groupsEndpoint,
+  snapshotsEndpoint,
+  filesEndpoint,
+  ...notesEndpoints,
+  forgetEndpoint,
+  forgetGroupEndpoint,
+  changeOwnerEndpoint,
+  uploadLogEndpoint,
+  pruneEndpoint,
+  pruneDatastoreEndpoint,
+  gcStatusEndpoint,
+  gcStartEndpoint,
+  namespacesEndpoint,
+  createNamespaceEndpoint,
+  deleteNamespaceEndpoint,
+];
