@@ -20,6 +20,7 @@ import { formatNamespace, parseNamespace, type Namespace } from '../../src/forma
 import { chunkPath } from '../../src/format/chunk-path.js';
 import { snapshotPath, type BackupType, type SnapshotName } from '../../src/format/snapshot-name.js';
 import { loadZstd } from '../../src/os/zstd/zstd.js';
+import type { RemovedCounts } from '../../src/store/administration.js';
 import type { Datastore } from '../../src/store/datastore.js';
 import { openLocalDatastore } from '../../src/store/local/local-datastore.js';
 import type { OpenOptions } from '../../src/store/open-options.js';
@@ -39,6 +40,8 @@ class Refused extends Error {
   }
 }
 
+const listed = new Set(['status', 'namespace', 'groups', 'snapshots']);
+
 type Query = URLSearchParams;
 type Handler = (query: Query, body: Buffer) => unknown;
 
@@ -47,6 +50,10 @@ export class RecordingServer {
   readonly requests: string[] = [];
   /** In place of what the store has: by method and path from the datastore on, `GET groups`. */
   readonly answers = new Map<string, Handler>();
+  /** By UPID. */
+  readonly tasks = new Map<string, { readonly status: () => object; readonly lines: readonly string[] }>();
+  /** As version 3.2: it does not tell what it has removed. */
+  isOld = false;
   /** Before each chunk. */
   chunkDelayMs = 0;
   /** Chunks that are refused as not allowed, though they are. */
@@ -140,21 +147,61 @@ export class RecordingServer {
       return { username: 'backup@pbs', ticket: 'PBS:backup@pbs:00000000::x', CSRFPreventionToken: '00000000:x' };
     }
     if (path === '/api2/json/admin/datastore') return [{ store: storeName }, { store: 'other' }];
+    const [, upid, about = ''] = /^\/api2\/json\/nodes\/localhost\/tasks\/([A-Za-z0-9%]+)(?:\/(log|status))?$/.exec(path) ?? [];
+    if (upid !== undefined) return this.#task(decodeURIComponent(upid), about, query);
     const [, store, what = ''] = /^\/api2\/json\/admin\/datastore\/([^/]+)\/([a-z-]+)$/.exec(path) ?? [];
     if (store !== storeName) throw new Refused(400, `no such datastore '${store}'`);
     const answer = this.answers.get(`${method} ${what}`);
     if (answer !== undefined) return await answer(query, body);
-    if (method !== 'GET') throw new Refused(404, 'Path not found');
+    if (method !== 'GET' || !listed.has(what)) return await this.#administered(`${method} ${what}`, query, body);
     const namespace = parseNamespace(query.get('ns') ?? '');
     if (what === 'status') return { total: 1000, used: 400, avail: 600 };
     if (what === 'namespace') return await this.#namespaces(parseNamespace(query.get('parent') ?? ''));
     if (what === 'groups') return await this.#groups(namespace);
-    if (what === 'snapshots') return await this.#snapshots(namespace);
-    if (what === 'group-notes') {
-      const group = { namespace, type: query.get('backup-type') as BackupType, id: query.get('backup-id') ?? '' };
-      return (await this.#store.groupFacts(group)).notes ?? '';
-    }
-    throw new Refused(404, 'Path not found');
+    return await this.#snapshots(namespace);
+  }
+
+  /** By the administration of the local store: what goes wrong becomes a refusal in words. */
+  async #administered(call: string, query: Query, body: Buffer): Promise<unknown> {
+    const sent = body.length > 0 && body[0] === 0x7b ? (JSON.parse(body.toString()) as Record<string, string | number | boolean>) : Object.fromEntries(query);
+    const text = (name: string): string => String(sent[name] ?? '');
+    const namespace = parseNamespace(text('ns'));
+    const group = { namespace, type: text('backup-type') as BackupType, id: text('backup-id') };
+    const snapshot = { ...group, time: Number(text('backup-time')) };
+    const administration = await this.#store.administration(() => undefined);
+    const counts = ({ groups, snapshots, protectedSnapshots }: RemovedCounts): unknown =>
+      this.isOld ? null : { 'removed-groups': groups, 'removed-snapshots': snapshots, 'protected-snapshots': protectedSnapshots };
+    const calls: Record<string, () => Promise<unknown>> = {
+      'GET notes': () => administration.notes(snapshot),
+      'GET group-notes': () => administration.notes(group),
+      'PUT notes': () => administration.setNotes(snapshot, text('notes')),
+      'PUT group-notes': () => administration.setNotes(group, text('notes')),
+      'PUT protected': () => administration.setProtected(snapshot, text('protected') === 'true'),
+      'DELETE snapshots': async () => {
+        if (this.readersOf(snapshotPath(snapshot)) > 0) throw new Refused(400, 'snapshot is in use');
+        await administration.removeSnapshot(snapshot);
+      },
+      'DELETE groups': async () => counts(await administration.removeGroup(group)),
+      'DELETE namespace': async () => counts(await administration.removeNamespace(namespace, { withGroups: text('delete-groups') === 'true' })),
+      'POST change-owner': () => administration.changeOwner(group, text('new-owner')),
+      'POST upload-backup-log': () => administration.writeLog({ ...snapshot, ...snapshotOf(query) }, body),
+      'POST prune': async () => {
+        const keep = Object.fromEntries(Object.entries(sent).flatMap(([name, value]) => (name.startsWith('keep-') ? [[name.slice(5), Number(value)]] : [])));
+        const decisions = await administration.prune(group, keep, { dryRun: text('dry-run') === 'true' });
+        return decisions.map((each) => ({ 'backup-type': group.type, 'backup-id': group.id, 'backup-time': each.snapshot.time, keep: each.keep, protected: each.protected }));
+      },
+    };
+    const run = calls[call];
+    if (run === undefined) throw new Refused(404, 'Path not found');
+    return (await run()) ?? null;
+  }
+
+  #task(upid: string, about: string, query: Query): unknown {
+    const task = this.tasks.get(upid);
+    if (task === undefined) throw new Refused(404, 'no such task');
+    if (about === '') return null;
+    const start = Number(query.get('start')) - 1;
+    return about === 'status' ? task.status() : task.lines.slice(start, start + Number(query.get('limit'))).map((t, i) => ({ n: start + i + 1, t }));
   }
 
   async #namespaces(parent: Namespace): Promise<object[]> {
@@ -201,12 +248,7 @@ export class RecordingServer {
 
   async #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     const query = new URLSearchParams((request.url ?? '').split('?', 2)[1]);
-    const snapshot = {
-      namespace: parseNamespace(query.get('ns') ?? ''),
-      type: query.get('backup-type') as BackupType,
-      id: query.get('backup-id') ?? '',
-      time: Number(query.get('backup-time')),
-    };
+    const snapshot = snapshotOf(query);
     const path = snapshotPath(snapshot);
     this.requests.push(`reader ${path}`);
     const refusal = query.get('store') === storeName ? await this.#store.snapshotFacts(snapshot).then(() => undefined, () => 'snapshot does not exist') : 'no such datastore';
@@ -265,6 +307,15 @@ export class RecordingServer {
     for (let n = 0; n < index.count; n++) allowed.add(index.digestAt(n).toString('hex'));
     return bytes;
   }
+}
+
+function snapshotOf(query: Query): SnapshotName {
+  return {
+    namespace: parseNamespace(query.get('ns') ?? ''),
+    type: query.get('backup-type') as BackupType,
+    id: query.get('backup-id') ?? '',
+    time: Number(query.get('backup-time')),
+  };
 }
 
 export function sha256(bytes: Uint8Array): string {

@@ -2,19 +2,23 @@
  * Notes, protection, owners and removal through a server's API. It refuses most of what can't be done by words alone: then its listings
  * are asked what is the matter. Format: protocol, sections 8.1, 8.3, 16 and Appendix C.2.
  */
-import { FileError, StoreError, codeOf, messageOf } from '../../errors.js';
+import { FileError, StoreError, UsageError, codeOf, messageOf } from '../../errors.js';
 import { clientLogFileName } from '../../format/archive-name.js';
+import { parseAuthId } from '../../format/auth-id.js';
+import { parseGcStatus, type GcStatus } from '../../format/gc-status.js';
 import type { JsonValue } from '../../format/json.js';
-import { count, integer, members } from '../../format/json-shape.js';
+import { integer } from '../../format/json-shape.js';
 import { formatNamespace, namespacePath, type Namespace } from '../../format/namespace.js';
 import type { KeepOptions } from '../../format/prune.js';
 import { groupPath, snapshotPath, type GroupName, type SnapshotName } from '../../format/snapshot-name.js';
-import type { Administration, PruneDecision, RemovedCounts } from '../administration.js';
+import type { Administration, GarbageOptions, PruneDecision, RemovedCounts } from '../administration.js';
 import { checked, groupOf, rows } from './listing-answers.js';
 import type { Listings } from './listings.js';
 import { groupParameters, namespaceParameter, snapshotParameters, storePath } from './parameters.js';
 import type { ServerApi } from './server-api.js';
+import { countsOf, isProtected, partly } from './removed-counts.js';
 import { ServerRefusal } from './server-refusal.js';
+import { followTask } from './server-task.js';
 import type { SnapshotReaders } from './snapshot-readers.js';
 
 interface NamespaceRemoval {
@@ -39,12 +43,12 @@ export class RemoteAdministration implements Administration {
   }
 
   async notes(of: SnapshotName | GroupName): Promise<string> {
-    const answer = await this.#about(of, () => this.#call('GET', notesOf(of), parametersOf(of)));
-    return checked('notes', () => (typeof answer === 'string' ? answer : ''));
+    const answer = await this.#about(of, () => this.#call('GET', notesOf(of), parametersOf(of)), () => this.#checkFinished(of));
+    return typeof answer === 'string' ? answer : '';
   }
 
   async setNotes(of: SnapshotName | GroupName, notes: string): Promise<void> {
-    await this.#change(of, () => this.#call('PUT', notesOf(of), { ...parametersOf(of), notes }));
+    await this.#change(of, () => this.#call('PUT', notesOf(of), { ...parametersOf(of), notes }), () => this.#checkFinished(of));
   }
 
   async setProtected(snapshot: SnapshotName, value: boolean): Promise<void> {
@@ -89,6 +93,7 @@ export class RemoteAdministration implements Administration {
   }
 
   async changeOwner(group: GroupName, owner: string): Promise<void> {
+    checkOwner(owner);
     try {
       await this.#change(group, () => this.#call('POST', 'change-owner', { ...groupParameters(group), 'new-owner': owner }));
     } catch (cause) {
@@ -118,6 +123,12 @@ export class RemoteAdministration implements Administration {
     }).sort((a, b) => a.snapshot.time - b.snapshot.time));
   }
 
+  async collectGarbage(options: GarbageOptions): Promise<GcStatus> {
+    await followTask(this.#api, await this.#call('POST', 'gc', {}), options);
+    const status = await this.#call('GET', 'gc', {});
+    return checked('garbage collection', () => parseGcStatus(Buffer.from(JSON.stringify(status))));
+  }
+
   #call(method: Method, what: string, parameters: CallParameters): Promise<JsonValue> {
     return this.#api.call(method, storePath(this.#api, what), parameters);
   }
@@ -141,6 +152,11 @@ export class RemoteAdministration implements Administration {
     } finally {
       this.#listings.drop(of.namespace);
     }
+  }
+
+  async #checkFinished(of: SnapshotName | GroupName): Promise<void> {
+    if (!('time' in of) || (await this.#listings.snapshot(of)).facts.finished) return;
+    throw new StoreError('UNFINISHED', `${snapshotPath(of)} has no manifest: it is not finished`);
   }
 
   async #countOf(group: GroupName): Promise<RemovedCounts> {
@@ -180,23 +196,10 @@ function parametersOf(of: SnapshotName | GroupName): CallParameters {
   return 'time' in of ? snapshotParameters(of) : groupParameters(of);
 }
 
-/** Servers before 4.0 do not say what they have removed. */
-function countsOf(answer: JsonValue, otherwise: RemovedCounts): RemovedCounts {
-  if (answer === null) return otherwise;
-  return checked('what was removed', () => {
-    const counts = members(answer, 'counts');
-    const of = (name: string): number => count(counts[name], name);
-    return { groups: of('removed-groups'), snapshots: of('removed-snapshots'), protectedSnapshots: of('protected-snapshots') };
-  });
-}
-
-/** Of what was removed when the server refused to remove all: it does so after it has removed what it may. */
-function partly(error: unknown, before: RemovedCounts, left: RemovedCounts, skipProtected: boolean, what: string): RemovedCounts {
-  if (!(error instanceof ServerRefusal) || left.protectedSnapshots === 0 || left.snapshots > 0) throw error;
-  if (!skipProtected) throw isProtected(what, ` while ${left.protectedSnapshots} of its snapshots are`);
-  return { groups: before.groups - left.groups, snapshots: before.snapshots, protectedSnapshots: left.protectedSnapshots };
-}
-
-function isProtected(what: string, why = ''): FileError {
-  return new FileError('NOT_PERMITTED', `${what} can't be removed${why === '' ? ': it is' : why} protected`);
+function checkOwner(owner: string): void {
+  try {
+    parseAuthId(owner);
+  } catch (cause) {
+    throw new UsageError(messageOf(cause), { cause });
+  }
 }
