@@ -1,0 +1,25 @@
+/** What an HTTP/2 session of a client may have open, and in memory. Format: protocol, section 9.4. */
+import type { Settings } from 'node:http2';
+
+const requestsAtOnceMax = 64;
+/** What comes of a request before it has its turn lies in memory. */
+const windowBytes = 128 * 1024;
+
+export const sessionSettings: Settings = {
+  maxConcurrentStreams: requestsAtOnceMax,
+  initialWindowSize: windowBytes,
+  maxFrameSize: 4 * 1024 * 1024,
+  maxHeaderListSize: 16 * 1024,
+  enablePush: false,
+};
+
+/** Of all requests: what is not read stays in the windows of each. */
+export const connectionWindowBytes = requestsAtOnceMax * windowBytes;
+/** Bodies that a session may have in memory and in worker threads; a larger one has its turn alone. */
+export const bodyBytesAtOnceMax = 12 * 1024 * 1024;
+/** A client that sends nothing of a body for so long has no more to say. */
+export const bodySilenceMs = 60_000;
+/** Of one body in whole. */
+export const bodyMsMax = 30 * 60_000;
+/** A session without a byte in either direction ends. */
+export const sessionSilenceMs = 12 * 3600 * 1000;

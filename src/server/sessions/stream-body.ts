@@ -1,0 +1,70 @@
+/** The body of a request of an HTTP/2 session. Nothing of it is read before it may be. Format: protocol, section 9.5. */
+import type { ServerHttp2Stream } from 'node:http2';
+import { Refusal } from '../refusal.js';
+import { bodyMsMax, bodySilenceMs } from './session-settings.js';
+
+/** In memory of its own. 400 for more than `bytesMax`; 408 after a silence. */
+export async function readStreamBody(stream: ServerHttp2Stream, bytesMax: number): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  await eachPiece(stream, (piece) => {
+    bytes += piece.length;
+    if (bytes > bytesMax) throw new Refusal(400, `the body has more than ${bytesMax} bytes`);
+    pieces.push(piece);
+  });
+  const body = Buffer.from(new ArrayBuffer(bytes));
+  let offset = 0;
+  for (const piece of pieces) offset += piece.copy(body, offset);
+  return body;
+}
+
+/** 400 unless it has as many bytes as was announced. It lies in memory of its own. */
+export async function readAnnouncedBody(stream: ServerHttp2Stream, bytes: number): Promise<Buffer> {
+  const body = Buffer.from(new ArrayBuffer(bytes));
+  let offset = 0;
+  await eachPiece(stream, (piece) => {
+    if (offset + piece.length > bytes) throw new Refusal(400, `the body has more than the ${bytes} bytes that were announced`);
+    offset += piece.copy(body, offset);
+  });
+  if (offset < bytes) throw new Refusal(400, `the body has ${offset} bytes, ${bytes} were announced`);
+  return body;
+}
+
+/** Reads it to its end and throws it away. */
+export async function discardBody(stream: ServerHttp2Stream): Promise<void> {
+  await eachPiece(stream, () => undefined);
+}
+
+async function eachPiece(stream: ServerHttp2Stream, take: (piece: Buffer) => void): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const late = (): void => {
+      end(() => reject(new Refusal(408, 'the body did not come to its end')));
+    };
+    const silence = setTimeout(late, bodySilenceMs);
+    const whole = setTimeout(late, bodyMsMax);
+    const closed = (): void => {
+      end(() => reject(new Refusal(400, 'the request was given up within its body')));
+    };
+    const ended = (): void => {
+      end(resolve);
+    };
+    const data = (piece: Buffer): void => {
+      silence.refresh();
+      try {
+        take(piece);
+      } catch (error) {
+        end(() => reject(error));
+      }
+    };
+    const end = (settle: () => void): void => {
+      clearTimeout(silence);
+      clearTimeout(whole);
+      stream.off('data', data).off('end', ended).off('close', closed).off('aborted', closed);
+      stream.pause();
+      settle();
+    };
+    stream.once('end', ended).once('close', closed).once('aborted', closed).on('data', data);
+    if (stream.readableEnded) ended();
+    else if (stream.closed || stream.aborted) closed();
+  });
+}
