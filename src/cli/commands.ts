@@ -17,6 +17,8 @@ export const commandLoaders: Readonly<Record<string, () => Promise<Command>>> = 
   commit: async () => (await import('./commands/commit.js')).commitCommand,
   login: async () => (await import('./commands/login.js')).loginCommand,
   logout: async () => (await import('./commands/logout.js')).logoutCommand,
+  serve: async () => (await import('./commands/serve.js')).serveCommand,
+  user: async () => (await import('./commands/user.js')).userCommand,
   key: async () => (await import('./commands/key.js')).keyCommand,
   completion: async () => (await import('./commands/completion.js')).completionCommand,
 };

@@ -10,11 +10,11 @@ export async function notifyReady(status: string, log: (line: string) => void): 
     const args = ['--ready', `--pid=${process.pid}`, `--status=${status}`];
     const child = spawn('systemd-notify', args, { stdio: 'ignore', timeout: notifyTimeoutMs, cwd: '/' });
     child.on('error', (error) => {
-      log(`systemd was not told that the mount is ready: ${error.message}`);
+      log(`systemd was not told: ${error.message}`);
       resolve();
     });
     child.on('exit', (status, signal) => {
-      if (status !== 0) log(`systemd was not told that the mount is ready: systemd-notify ended with ${status ?? signal}`);
+      if (status !== 0) log(`systemd was not told: systemd-notify ended with ${status ?? signal}`);
       resolve();
     });
   });

@@ -13,6 +13,8 @@ export interface Caller {
   readonly address: string;
   /** Sees and ends the tasks of all. */
   readonly isAdministrator: boolean;
+  /** In some namespace of it, or in all. */
+  hasRightsBelow(store: string): boolean;
   privilegesOn(store: string, namespace: Namespace): ReadonlySet<Privilege>;
 }
 

@@ -1,0 +1,165 @@
+/** The port: TLS, and a hint for who speaks plain HTTP to it. Format: protocol, sections 4 and 5. */
+import { once } from 'node:events';
+import { STATUS_CODES, ServerResponse, type IncomingMessage } from 'node:http';
+import https from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { codeOf } from '../errors.js';
+import { ConnectionLimits } from './connection-limits.js';
+import { Exchange, addressOf } from './exchange.js';
+import type { Metrics } from './metrics.js';
+import { redirectPlain } from './plain-redirect.js';
+
+export interface ListenerOptions {
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+  /** PEM. */
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
+  readonly metrics: Metrics;
+  readonly handle: (exchange: Exchange) => Promise<void>;
+  readonly timeouts?: Partial<Timeouts>;
+}
+
+export interface Timeouts {
+  /** From the connection on. */
+  readonly firstByteMs: number;
+  readonly handshakeMs: number;
+  /** From the handshake, or from the first byte of a later request, to the end of its head. */
+  readonly headMs: number;
+  /** To the end of the body; a silence in it ends it sooner. */
+  readonly requestMs: number;
+  /** Between two requests. */
+  readonly keepAliveMs: number;
+}
+
+export const defaultTimeouts: Timeouts = { firstByteMs: 10_000, handshakeMs: 10_000, headMs: 30_000, requestMs: 600_000, keepAliveMs: 120_000 };
+
+const headBytesMax = 32 * 1024;
+const headersMax = 100;
+const tcpKeepAliveMs = 120_000;
+const timeoutCheckMs = 1000;
+/** Requests of one connection that are sent before the answer to the first. */
+const pipelinedMax = 16;
+/** First byte of a TLS record with a handshake. */
+const handshakeRecord = 0x16;
+
+export class Listener {
+  readonly #server: https.Server;
+  readonly #options: ListenerOptions;
+  readonly #timeouts: Timeouts;
+  readonly #limits = new ConnectionLimits();
+  readonly #pending = new WeakMap<Socket, number>();
+
+  private constructor(options: ListenerOptions) {
+    this.#options = options;
+    this.#timeouts = { ...defaultTimeouts, ...options.timeouts };
+    const { handshakeMs, headMs, requestMs, keepAliveMs } = this.#timeouts;
+    this.#server = https.createServer({
+      cert: options.cert,
+      key: options.key,
+      minVersion: 'TLSv1.2',
+      // None is chosen, whatever a client offers.
+      ALPNProtocols: [],
+      handshakeTimeout: handshakeMs,
+      headersTimeout: headMs,
+      requestTimeout: requestMs,
+      keepAliveTimeout: keepAliveMs,
+      connectionsCheckingInterval: timeoutCheckMs,
+      maxHeaderSize: headBytesMax,
+      requireHostHeader: false,
+      keepAlive: true,
+      keepAliveInitialDelay: tcpKeepAliveMs,
+      noDelay: true,
+    });
+    this.#server.maxHeadersCount = headersMax;
+    this.#listen();
+  }
+
+  static async open(options: ListenerOptions): Promise<Listener> {
+    const listener = new Listener(options);
+    listener.#server.listen({ host: options.host, port: options.port });
+    await once(listener.#server, 'listening');
+    return listener;
+  }
+
+  get address(): AddressInfo {
+    return this.#server.address() as AddressInfo;
+  }
+
+  /** No new connections, and none without a request. */
+  stop(): void {
+    this.#server.close();
+    this.#server.closeIdleConnections();
+  }
+
+  closeAll(): void {
+    this.#server.closeAllConnections();
+  }
+
+  #listen(): void {
+    const server = this.#server;
+    const secure = server.listeners('connection');
+    server.removeAllListeners('connection');
+    server.on('connection', (socket: Socket) => this.#accept(socket, () => secure.forEach((listener) => void listener.call(server, socket))));
+    server.on('request', (request, response) => void this.#exchange(request, response));
+    server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => void this.#upgrade(request, socket, head));
+    server.on('tlsClientError', (_error, socket: TLSSocket) => socket.destroy());
+    server.on('clientError', (error, socket) => refuseBytes(error, socket as Socket));
+  }
+
+  #accept(socket: Socket, secure: () => void): void {
+    const { metrics } = this.#options;
+    const address = addressOf(socket);
+    socket.on('error', () => undefined);
+    if (!this.#limits.take(address)) {
+      metrics.add('connections_refused_total');
+      return void socket.destroy();
+    }
+    metrics.add('connections_total');
+    metrics.add('connections', 1);
+    socket.once('close', () => {
+      this.#limits.give(address);
+      metrics.add('connections', -1);
+      metrics.add('received_bytes_total', socket.bytesRead);
+      metrics.add('sent_bytes_total', socket.bytesWritten);
+    });
+    const timer = setTimeout(() => socket.destroy(), this.#timeouts.firstByteMs);
+    socket.once('close', () => clearTimeout(timer));
+    socket.once('data', (head: Buffer) => {
+      clearTimeout(timer);
+      socket.pause();
+      if (head[0] !== handshakeRecord) return redirectPlain(socket, head, this.#timeouts.firstByteMs);
+      socket.unshift(head);
+      secure();
+    });
+  }
+
+  async #exchange(request: IncomingMessage, response: ServerResponse, head?: Buffer): Promise<void> {
+    const { socket } = request;
+    const pending = (this.#pending.get(socket) ?? 0) + 1;
+    if (pending > pipelinedMax) return void socket.destroy();
+    this.#pending.set(socket, pending);
+    await this.#options.handle(new Exchange(request, response, head));
+    this.#pending.set(socket, (this.#pending.get(socket) ?? 1) - 1);
+  }
+
+  async #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+    socket.on('error', () => undefined);
+    const response = new ServerResponse(request);
+    response.assignSocket(socket);
+    await this.#exchange(request, response, head);
+  }
+}
+
+const statusOfCode: Readonly<Record<string, number>> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 };
+
+/** What is no HTTP, or too slow. */
+function refuseBytes(error: Error, socket: Socket): void {
+  if (!socket.writable || codeOf(error) === 'ECONNRESET') return void socket.destroy();
+  const status = statusOfCode[codeOf(error) ?? ''] ?? 400;
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-length: 0\r\nconnection: close\r\ndate: ${new Date().toUTCString()}\r\n\r\n`);
+  const timer = setTimeout(() => socket.destroy(), timeoutCheckMs);
+  socket.once('close', () => clearTimeout(timer));
+}

@@ -1,0 +1,92 @@
+/** A server for the life of a process: it tells when it is ready, and ends by signals, after what runs has come to its end. */
+import { realpath } from 'node:fs/promises';
+import { notifyReady } from '../mount/service-manager.js';
+import { openLocalDatastore } from '../store/local/local-datastore.js';
+import type { AuditLog } from './audit-log.js';
+import { openLineLog } from './log-files.js';
+import { protocols, storeEndpoints } from './offers.js';
+import { startServer, type RunningServer } from './server.js';
+import type { ServedStore } from './server-context.js';
+import { ensureIdentity, readIdentity } from './server-identity.js';
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ServeRequest {
+  readonly stores: readonly { readonly name: string; readonly path: string }[];
+  readonly listen: ListenAddress;
+  readonly usersPath: string;
+  readonly certPath: string;
+  readonly keyPath: string;
+  /** Whether it is made if it is missing. */
+  readonly ownCertificate: boolean;
+  /** Undefined: the log of the server. */
+  readonly auditLog: string | undefined;
+  readonly accessLog: string | undefined;
+  readonly metrics: ListenAddress | undefined;
+  readonly drainTimeoutMs: number;
+}
+
+const signals = ['SIGTERM', 'SIGINT'] as const;
+/** A signal that comes sooner is the first one once more: npm passes on what the terminal has sent to all. */
+const repeatMs = 500;
+
+/** Resolves when the server has ended. */
+export async function runServer(request: ServeRequest, log: (line: string) => void): Promise<void> {
+  const { listen, certPath, keyPath } = request;
+  const stores = await openStores(request.stores);
+  const identity = request.ownCertificate ? await ensureIdentity(certPath, keyPath, log) : await readIdentity(certPath, keyPath);
+  const server = await startServer({
+    stores,
+    host: listen.host,
+    port: listen.port,
+    identity,
+    usersPath: request.usersPath,
+    endpoints: storeEndpoints,
+    protocols,
+    audit: auditOf(request.auditLog, log),
+    accessLog: request.accessLog === undefined ? undefined : openLineLog(request.accessLog, log),
+    log,
+  });
+  const place = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${server.port}`;
+  log(`${stores.map(({ name, path }) => `${path} as ${name}`).join(', ')} on https://${place}`);
+  log(`the fingerprint of its certificate is ${identity.fingerprint}`);
+  await notifyReady(`serving on ${place}`, log);
+  await untilSignal(server, request.drainTimeoutMs, log);
+  for (const { datastore } of stores) await datastore.close();
+}
+
+async function openStores(stores: ServeRequest['stores']): Promise<readonly ServedStore[]> {
+  return await Promise.all(stores.map(async ({ name, path }) => ({ name, path: await realpath(path).catch(() => path), datastore: await openLocalDatastore(path) })));
+}
+
+function auditOf(path: string | undefined, log: (line: string) => void): AuditLog {
+  const file = path === undefined ? undefined : openLineLog(path, log);
+  return {
+    write(record) {
+      const line = { time: new Date().toISOString(), ...record };
+      if (file === undefined) log(`audit: ${JSON.stringify(line)}`);
+      else file.write(line);
+    },
+  };
+}
+
+/** The first signal lets run what runs, the second ends it. */
+async function untilSignal(server: RunningServer, drainTimeoutMs: number, log: (line: string) => void): Promise<void> {
+  let signalledMs: number | undefined;
+  await new Promise<void>((resolve) => {
+    const onSignal = (signal: string): void => {
+      if (signalledMs !== undefined) {
+        if (performance.now() - signalledMs < repeatMs) return;
+        log(`${signal} again: ending now`);
+        return void server.drain(0);
+      }
+      signalledMs = performance.now();
+      log(`${signal}: ending, after ${server.sessionCount()} sessions that are open`);
+      void server.drain(drainTimeoutMs).then(resolve);
+    };
+    for (const signal of signals) process.on(signal, onSignal);
+  });
+}
