@@ -77,9 +77,3 @@ async function childrenOf(datastore: Datastore, namespace: Namespace): Promise<r
     throw error;
   }
 }
-
-/** Whether the caller has any right in the datastore or in one of its namespaces. */
-export async function mayEnter(caller: Caller, store: ServedStore, privileges: readonly Short[]): Promise<boolean> {
-  for await (const namespace of namespacesBelow(store.datastore, [], Infinity)) if (holds(caller, store, namespace, privileges)) return true;
-  return false;
-}
