@@ -8,7 +8,8 @@ import { chunkBytesMax } from '../format/blob.js';
 import { digestBytes } from '../format/chunk-index.js';
 import type { ContentMemory } from './content-memory.js';
 import { DigestSet } from './digest-set.js';
-import type { ChunkPlace, Job, OutcomeOf, StoreJob, StoreOutcome, StoreZerosJob } from './worker-messages.js';
+import { JobQueue } from './job-queue.js';
+import type { ChunkPlace, StoreJob, StoreOutcome, StoreZerosJob } from './worker-messages.js';
 import { WorkerPool } from './worker-pool.js';
 
 export interface StoredChunk {
@@ -43,29 +44,24 @@ export interface ChunkStorerOptions extends ChunkPlace {
   readonly workers?: number;
 }
 
-interface Waiting {
-  readonly start: () => void;
-  readonly refuse: (error: Error) => void;
-}
-
 /** Chunks that one job touches. */
 const touchedPerJobMax = 512;
 
 export class ChunkStorer {
   readonly #memory: ContentMemory;
   readonly #pool: WorkerPool;
-  readonly #waiting = new Set<Waiting>();
+  readonly #queue: JobQueue;
   /** What was put, and what of it was new: two workers may both have written a chunk, and their results come in any order. */
   readonly #put = new DigestSet();
   readonly #added = new DigestSet();
   readonly #zeros = new Map<number, Promise<StoredChunk>>();
   readonly #counts = { chunks: 0, bytes: 0, chunksAdded: 0, bytesAdded: 0, encodedBytesAdded: 0 };
-  #closed = false;
 
   constructor({ memory, key, workers, chunksDirectory, temporaryDirectory, owner, durable }: ChunkStorerOptions) {
     this.#memory = memory;
     const place: ChunkPlace = { chunksDirectory, temporaryDirectory, owner, durable };
     this.#pool = new WorkerPool({ kind: 'store', memory: memory.memory, key: key && new Uint8Array(key.encKey), ...place }, workers);
+    this.#queue = new JobQueue(this.#pool, closed);
   }
 
   get statistics(): StorerStatistics {
@@ -110,19 +106,16 @@ export class ChunkStorer {
 
   /** Makes the file system of an open descriptor durable, in a worker: it may take long. */
   async syncFiles(fd: number): Promise<void> {
-    await this.#run({ kind: 'sync', fd });
+    await this.#queue.run({ kind: 'sync', fd });
   }
 
   /** Resolves when all that was given to a worker is done and the threads have ended; what still waits is refused. */
   async close(): Promise<void> {
-    this.#closed = true;
-    for (const { refuse } of this.#waiting) refuse(closed());
-    this.#waiting.clear();
-    await this.#pool.close();
+    await this.#queue.close();
   }
 
   async #store(job: StoreJob | StoreZerosJob): Promise<StoredChunk> {
-    const outcome = await this.#run(job);
+    const outcome = await this.#queue.run(job);
     return this.#counted(outcome, job.length);
   }
 
@@ -148,39 +141,12 @@ export class ChunkStorer {
       digests.set(digest, i * digestBytes);
       return length;
     });
-    const missing = await this.#run({ kind: 'touch', digests, lengths });
+    const missing = await this.#queue.run({ kind: 'touch', digests, lengths });
     return missing.flatMap((i) => positions[i] ?? []);
   }
 
   #isPut(chunk: ReusedChunk | undefined): boolean {
     return chunk !== undefined && this.#put.has(chunk.digest);
-  }
-
-  /** Gives the job to a worker as soon as one takes it, in the order of asking. */
-  #run<J extends Job>(job: J): Promise<OutcomeOf<J>> {
-    return new Promise((resolve, reject) => {
-      if (this.#closed) {
-        reject(closed());
-        return;
-      }
-      const start = (): void => {
-        this.#pool.run(job, (result) => {
-          this.#dispatch();
-          if (result instanceof Error) reject(result);
-          else resolve(result);
-        });
-      };
-      this.#waiting.add({ start, refuse: reject });
-      this.#dispatch();
-    });
-  }
-
-  #dispatch(): void {
-    for (const waiting of this.#waiting) {
-      if (this.#pool.capacity === 0) return;
-      this.#waiting.delete(waiting);
-      waiting.start();
-    }
   }
 }
 

@@ -22,6 +22,8 @@ export async function storeProgram(setup: StoreSetup): Promise<(job: Job) => Out
         return undefined;
       case 'decode':
       case 'insert':
+      case 'digest':
+      case 'encode':
         throw new Error(`a worker that stores got a job to ${job.kind}`);
     }
   };

@@ -35,7 +35,15 @@ export interface InsertSetup {
   readonly kind: 'insert';
 }
 
-export type WorkerSetup = DecodeSetup | StoreSetup | InsertSetup;
+/** Workers that make encoded chunks in memory. */
+export interface EncodeSetup {
+  readonly kind: 'encode';
+  readonly memory: SharedArrayBuffer;
+  /** Raw 32 bytes; present if chunks are to be encrypted. */
+  readonly key: Uint8Array | undefined;
+}
+
+export type WorkerSetup = DecodeSetup | StoreSetup | InsertSetup | EncodeSetup;
 
 export interface DecodeJob {
   readonly kind: 'decode';
@@ -84,7 +92,21 @@ export interface InsertJob {
   readonly place: ChunkPlace;
 }
 
-export type Job = DecodeJob | StoreJob | StoreZerosJob | TouchJob | SyncJob | InsertJob;
+/** [offset, offset + length) of the memory; without an offset zeros, which lie nowhere. */
+export interface ContentPlace {
+  readonly offset: number | undefined;
+  readonly length: number;
+}
+
+export interface DigestJob extends ContentPlace {
+  readonly kind: 'digest';
+}
+
+export interface EncodeJob extends ContentPlace {
+  readonly kind: 'encode';
+}
+
+export type Job = DecodeJob | StoreJob | StoreZerosJob | TouchJob | SyncJob | InsertJob | DigestJob | EncodeJob;
 
 export interface InsertOutcome {
   readonly added: boolean;
@@ -107,6 +129,9 @@ interface Outcomes {
   readonly touch: readonly number[];
   readonly sync: undefined;
   readonly insert: InsertOutcome;
+  readonly digest: { readonly digest: Uint8Array };
+  /** A whole chunk file, handed over. */
+  readonly encode: { readonly encoded: Uint8Array<ArrayBuffer> };
 }
 
 export type OutcomeOf<J extends Job> = Outcomes[J['kind']];

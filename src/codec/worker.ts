@@ -15,6 +15,7 @@ const perform = await programOf(setup);
 async function programOf(work: WorkerSetup): Promise<(job: Job) => OutcomeOf<Job>> {
   if (work.kind === 'store') return await (await import('./store-program.js')).storeProgram(work);
   if (work.kind === 'insert') return await (await import('./insert-program.js')).insertProgram();
+  if (work.kind === 'encode') return await (await import('./encode-program.js')).encodeProgram(work);
   return await (await import('./decode-program.js')).decodeProgram(work);
 }
 
@@ -27,8 +28,18 @@ function run({ number, job }: NumberedJob): JobResult {
   }
 }
 
+/** What goes over to the main thread, which then nobody copies. */
+function handedOver(result: JobResult): ArrayBuffer[] {
+  const { outcome } = 'outcome' in result ? result : { outcome: undefined };
+  return typeof outcome === 'object' && 'encoded' in outcome ? [outcome.encoded.buffer] : [];
+}
+
+function answer(result: JobResult): void {
+  parentPort?.postMessage(result satisfies WorkerAnswer, handedOver(result));
+}
+
 parentPort?.on('message', (request: WorkerRequest) => {
   if (request === 'end') parentPort?.close();
-  else parentPort?.postMessage(run(request) satisfies WorkerAnswer);
+  else answer(run(request));
 });
 parentPort?.postMessage('ready' satisfies WorkerAnswer);
