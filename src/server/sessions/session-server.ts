@@ -10,7 +10,7 @@ import { Router } from '../router.js';
 import { ByteBudget } from './byte-budget.js';
 import { answerStream, refuseStream } from './session-answer.js';
 import type { SessionEndpoint } from './session-endpoint.js';
-import { bodyBytesAtOnceMax, connectionWindowBytes, sessionSilenceMs } from './session-settings.js';
+import { bodyBytesAtOnceMax, sessionSilenceMs } from './session-settings.js';
 import { discardBody, readAnnouncedBody, readStreamBody } from './stream-body.js';
 
 /** Above it the header list is too long anyway. */
@@ -38,7 +38,6 @@ export class SessionServer {
     const end = (): void => {
       session.destroy();
     };
-    session.setLocalWindowSize(connectionWindowBytes);
     session.setTimeout(sessionSilenceMs, end);
     session.on('error', end);
     signal.addEventListener('abort', end, { once: true });

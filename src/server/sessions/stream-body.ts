@@ -53,7 +53,8 @@ async function eachPiece(stream: ServerHttp2Stream, take: (piece: Buffer) => voi
       try {
         take(piece);
       } catch (error) {
-        end(() => reject(error));
+        const reason = error instanceof Error ? error : new Error(String(error));
+        end(() => reject(reason));
       }
     };
     const end = (settle: () => void): void => {

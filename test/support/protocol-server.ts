@@ -1,0 +1,66 @@
+/** A server on loopback with the users that tests of its sessions need. */
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { hashSecret } from '../../src/server/access/secret-hash.js';
+import type { AuditRecord } from '../../src/server/audit-log.js';
+import { protocols } from '../../src/server/offers.js';
+import { startServer, type RunningServer } from '../../src/server/server.js';
+import { openLocalDatastore } from '../../src/store/local/local-datastore.js';
+import { selfSignedCertificate } from './certificate.js';
+import { emptyStore } from './new-snapshots.js';
+import { scratchDirectory } from './scratch.js';
+
+export const password = 'Geheim!';
+const certificate = selfSignedCertificate();
+const roles = [
+  ['backup@pbs', 'DatastoreBackup'],
+  ['other@pbs', 'DatastoreBackup'],
+  ['reader@pbs', 'DatastoreReader'],
+  ['power@pbs', 'DatastorePowerUser'],
+] as const;
+let users: string | undefined;
+
+async function usersPath(): Promise<string> {
+  if (users !== undefined) return users;
+  const path = join(scratchDirectory(), 'users.json');
+  const secret = await hashSecret(password);
+  const records = roles.map(([id, role]) => [
+    id,
+    { password: secret, roles: [{ path: '/datastore', role }], tokens: { t01: { secret, roles: [{ path: '/datastore', role }] } } },
+  ]);
+  writeFileSync(path, JSON.stringify({ version: 1, users: { ...Object.fromEntries(records), 'nobody@pbs': { password: secret } } }));
+  chmodSync(path, 0o600);
+  return (users = path);
+}
+
+export interface TestServer {
+  readonly server: RunningServer;
+  readonly port: number;
+  readonly store: string;
+  readonly audit: AuditRecord[];
+  readonly lines: string[];
+}
+
+/** Ended when the test ends. Its datastore is `store1`. */
+export async function startTestServer(store = emptyStore()): Promise<TestServer> {
+  const audit: AuditRecord[] = [];
+  const lines: string[] = [];
+  const datastore = await openLocalDatastore(store);
+  const server = await startServer({
+    stores: [{ name: 'store1', path: store, datastore }],
+    host: '127.0.0.1',
+    port: 0,
+    identity: { cert: Buffer.from(certificate.cert), key: Buffer.from(certificate.key), fingerprint: certificate.fingerprint },
+    usersPath: await usersPath(),
+    endpoints: [],
+    protocols,
+    audit: { write: (record) => audit.push(record) },
+    log: (line) => lines.push(line),
+  });
+  onTestFinished(async () => {
+    await server.drain(0);
+    await datastore.close();
+  });
+  return { server, port: server.port, store, audit, lines };
+}
