@@ -4,7 +4,7 @@ import { notifyReady } from '../mount/service-manager.js';
 import { openLocalDatastore } from '../store/local/local-datastore.js';
 import type { AuditLog } from './audit-log.js';
 import { openLineLog } from './log-files.js';
-import { protocols, storeEndpoints } from './offers.js';
+import { openOffers } from './offers.js';
 import { startServer, type RunningServer } from './server.js';
 import type { ServedStore } from './server-context.js';
 import { ensureIdentity, readIdentity } from './server-identity.js';
@@ -38,14 +38,14 @@ export async function runServer(request: ServeRequest, log: (line: string) => vo
   const { listen, certPath, keyPath } = request;
   const stores = await openStores(request.stores);
   const identity = request.ownCertificate ? await ensureIdentity(certPath, keyPath, log) : await readIdentity(certPath, keyPath);
+  const offers = openOffers();
   const server = await startServer({
     stores,
     host: listen.host,
     port: listen.port,
     identity,
     usersPath: request.usersPath,
-    endpoints: storeEndpoints,
-    protocols,
+    offers,
     audit: auditOf(request.auditLog, log),
     accessLog: request.accessLog === undefined ? undefined : openLineLog(request.accessLog, log),
     log,
@@ -55,6 +55,7 @@ export async function runServer(request: ServeRequest, log: (line: string) => vo
   log(`the fingerprint of its certificate is ${identity.fingerprint}`);
   await notifyReady(`serving on ${place}`, log);
   await untilSignal(server, request.drainTimeoutMs, log);
+  await offers.close();
   for (const { datastore } of stores) await datastore.close();
 }
 

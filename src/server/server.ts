@@ -6,7 +6,6 @@ import { readTicketKey, Tickets } from './access/tickets.js';
 import type { AccessLog } from './access-log.js';
 import { Api } from './api.js';
 import type { AuditLog } from './audit-log.js';
-import type { Endpoint } from './endpoint.js';
 import { accessEndpoints } from './endpoints/access.js';
 import { generalEndpoints } from './endpoints/general.js';
 import { taskEndpoints } from './endpoints/tasks.js';
@@ -14,9 +13,9 @@ import { Listener, type Timeouts } from './listener.js';
 import { Metrics } from './metrics.js';
 import type { ServedStore, ServerContext } from './server-context.js';
 import type { ServerIdentity } from './server-identity.js';
+import type { Offers } from './offers.js';
 import { OpenSessions } from './open-sessions.js';
 import { TaskList } from './task-list.js';
-import type { Protocol } from './upgrade.js';
 
 export interface ServerOptions {
   readonly stores: readonly ServedStore[];
@@ -26,8 +25,7 @@ export interface ServerOptions {
   readonly identity: ServerIdentity;
   /** The key of tickets lies beside it. */
   readonly usersPath: string;
-  readonly endpoints: readonly Endpoint[];
-  readonly protocols: readonly Protocol[];
+  readonly offers: Pick<Offers, 'endpoints' | 'protocols'>;
   readonly audit: AuditLog;
   readonly accessLog?: AccessLog | undefined;
   /** For the operator. */
@@ -52,8 +50,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const metrics = new Metrics();
   const context: ServerContext = { stores: new Map(options.stores.map((store) => [store.name, store])), tasks, audit, metrics, log };
   const authenticator = new Authenticator(users, tickets);
-  const sessions = new OpenSessions(options.protocols, context);
-  const endpoints = [...generalEndpoints, ...accessEndpoints(authenticator), ...taskEndpoints(tasks), ...options.endpoints];
+  const sessions = new OpenSessions(options.offers.protocols, context);
+  const endpoints = [...generalEndpoints, ...accessEndpoints(authenticator), ...taskEndpoints(tasks), ...options.offers.endpoints];
   const api = new Api({ context, authenticator, endpoints, sessions, accessLog: options.accessLog });
   const listener = await Listener.open({
     host,
