@@ -22,32 +22,48 @@ export interface ConnectOptions {
   readonly address: ServerAddress;
   readonly proxy: Proxy | undefined;
   readonly environment: NodeJS.ProcessEnv;
-  /** Rejects unless the certificate with this SHA-256 is the server's. It may ask a person, so it is called when nothing is open. */
-  readonly check: (digest: Buffer) => Promise<void>;
+  /** Rejects unless the certificate with this SHA-256 is the server's. True if it took its time, as a person was asked. */
+  readonly check: (digest: Buffer) => Promise<boolean>;
+  /** Of the connection, of a proxy's answer, and of TLS: of each, and never more than the usual times. */
+  readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
 
 /** UNREACHABLE, UNTRUSTED, PROTOCOL. */
 export async function connectServer(options: ConnectOptions): Promise<TLSSocket> {
-  let accepted: Buffer | undefined;
   for (;;) {
     const socket = await openTls(options);
-    const digest = digestOf(socket);
-    if (socket.authorized || (accepted !== undefined && digest.equals(accepted))) return socket;
-    socket.destroy();
-    await options.check(digest);
-    accepted = digest;
+    if (socket.authorized || (await isChecked(socket, options.check))) return socket;
   }
 }
 
-async function openTls({ address, proxy, environment, signal }: ConnectOptions): Promise<TLSSocket> {
-  const target = `${address.host}:${address.port}`;
-  if (proxy === undefined) return await handshake(await connectTcp(address, target, signal), address, environment, signal);
-  const tcp = await connectTcp(proxy, `the proxy ${proxy.host}:${proxy.port}`, signal);
-  return await handshake(await openTunnel(tcp, proxy, target, handshakeMsMax, signal), address, environment, signal);
+/** False if the connection was not kept until a person had answered. */
+async function isChecked(socket: TLSSocket, check: ConnectOptions['check']): Promise<boolean> {
+  const ignore = (): void => undefined;
+  socket.on('error', ignore);
+  try {
+    const isLate = await check(digestOf(socket));
+    if (!isLate && !socket.destroyed) return true;
+    socket.destroy();
+    return false;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  } finally {
+    if (!socket.destroyed) socket.off('error', ignore);
+  }
 }
 
-function connectTcp({ host, port }: ServerAddress, what: string, signal: AbortSignal): Promise<Socket> {
+async function openTls({ address, proxy, environment, timeoutMs, signal }: ConnectOptions): Promise<TLSSocket> {
+  const target = `${address.host}:${address.port}`;
+  const connectMs = Math.min(timeoutMs, connectMsMax);
+  const handshakeMs = Math.min(timeoutMs, handshakeMsMax);
+  const tcp = await (proxy === undefined ? connectTcp(address, target, connectMs, signal) : connectTcp(proxy, `the proxy ${proxy.host}:${proxy.port}`, connectMs, signal));
+  const way = proxy === undefined ? tcp : await openTunnel(tcp, proxy, target, handshakeMs, signal);
+  return await handshake(way, { host: bareHost(address.host), what: target, environment, timeoutMs: handshakeMs, signal });
+}
+
+function connectTcp({ host, port }: ServerAddress, what: string, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
   return abortable(signal, (done, fail) => {
     const socket = connectSocket({ host: bareHost(host), port, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs });
     const end = (error: Error): void => {
@@ -56,8 +72,8 @@ function connectTcp({ host, port }: ServerAddress, what: string, signal: AbortSi
       fail(unreachable(what, error));
     };
     const timer = setTimeout(() => {
-      end(noAnswer(what, connectMsMax));
-    }, connectMsMax);
+      end(noAnswer(what, timeoutMs));
+    }, timeoutMs);
     socket.once('error', end);
     socket.once('connect', () => {
       clearTimeout(timer);
@@ -68,15 +84,23 @@ function connectTcp({ host, port }: ServerAddress, what: string, signal: AbortSi
   });
 }
 
+interface HandshakeOptions {
+  /** Without brackets. */
+  readonly host: string;
+  /** Begins messages. */
+  readonly what: string;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
 /** The server's name is sent if it has one. What the check finds is only noted, for nothing is sent before it was looked at. */
-function handshake(tcp: Socket, { host, port }: ServerAddress, environment: NodeJS.ProcessEnv, signal: AbortSignal): Promise<TLSSocket> {
-  const what = `${host}:${port}`;
-  const name = bareHost(host);
+function handshake(tcp: Socket, { host, what, environment, timeoutMs, signal }: HandshakeOptions): Promise<TLSSocket> {
   return abortable(signal, (done, fail) => {
     const socket = startTls({
       socket: tcp,
-      host: name,
-      ...(isIP(name) === 0 && { servername: name }),
+      host,
+      ...(isIP(host) === 0 && { servername: host }),
       rejectUnauthorized: false,
       secureContext: systemContext(environment),
     });
@@ -90,8 +114,8 @@ function handshake(tcp: Socket, { host, port }: ServerAddress, environment: Node
       end(new StoreError('UNREACHABLE', `${what} closed the connection before it was secure`));
     };
     const timer = setTimeout(() => {
-      end(noAnswer(what, handshakeMsMax));
-    }, handshakeMsMax);
+      end(noAnswer(what, timeoutMs));
+    }, timeoutMs);
     socket.once('error', end);
     socket.once('close', close);
     socket.once('secureConnect', () => {

@@ -37,6 +37,7 @@ interface Sent {
   readonly path: string;
   readonly contentType: string;
   readonly body?: Buffer | undefined;
+  readonly bytesMax?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -66,7 +67,7 @@ export class Server implements ServerApi {
     this.#what = `${host}:${port}`;
     this.#timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
     this.#http = new HttpClient(this.#what, (signal) =>
-      connectServer({ address: { host, port }, proxy, environment, check: (digest) => trust.check(digest), signal }),
+      connectServer({ address: { host, port }, proxy, environment, check: (digest) => trust.check(digest), timeoutMs: this.#timeoutMs, signal }),
     );
     this.#authentication =
       parseAuthId(authId).token === undefined
@@ -91,6 +92,11 @@ export class Server implements ServerApi {
     const what = `${this.#what}: POST ${path}`;
     const sent: Sent = { method: 'POST', path: `/api2/json${path}${queryText(parameters)}`, contentType: 'application/octet-stream', body, signal: this.#closing.signal };
     return await this.#repeatedly(false, sent.signal, async () => dataOf(await this.#accepted(sent, what), what));
+  }
+
+  async download(path: string, parameters: Parameters, bytesMax: number, { signal }: CallOptions = {}): Promise<Buffer> {
+    const sent: Sent = { method: 'GET', path: `/api2/json${path}${queryText(parameters)}`, contentType: form, bytesMax, signal: this.#signal(signal) };
+    return await this.#repeatedly(true, sent.signal, async () => await this.#accepted(sent, `${this.#what}: GET ${path}`));
   }
 
   async openSession(protocol: 'backup' | 'reader', parameters: Parameters, { signal }: CallOptions = {}): Promise<ProtocolSession> {
@@ -175,14 +181,14 @@ export class Server implements ServerApi {
     return await send(await unlessAborted(sent.signal, this.#authentication.headers()));
   }
 
-  #request({ method, path, contentType, body, signal }: Sent, headers: Readonly<Record<string, string>>): HttpRequest {
+  #request({ method, path, contentType, body, bytesMax = answerBytesMax, signal }: Sent, headers: Readonly<Record<string, string>>): HttpRequest {
     return {
       method,
       path,
       headers: { 'user-agent': userAgent, 'content-type': contentType, ...headers },
       body,
       timeoutMs: Math.min(headMsMax, this.#timeoutMs),
-      bytesMax: answerBytesMax,
+      bytesMax,
       signal,
     };
   }

@@ -5,12 +5,18 @@ import type { OpenOptions } from '../open-options.js';
 import type { ClientState } from './client-state.js';
 import { plainSetting } from './credentials.js';
 
+interface Decision {
+  readonly fingerprint: string;
+  /** A person has just made it. */
+  readonly isNew: boolean;
+}
+
 export class Trust {
   readonly #host: string;
   readonly #options: OpenOptions;
   readonly #state: ClientState;
   /** One person is asked once, however many connections wait for it. */
-  #decision: Promise<string> | undefined;
+  #decision: Promise<Decision> | undefined;
 
   /** `host`: without its port, as fingerprints are remembered. */
   constructor(host: string, options: OpenOptions, state: ClientState) {
@@ -19,24 +25,25 @@ export class Trust {
     this.#state = state;
   }
 
-  /** UNTRUSTED unless `digest`, the SHA-256 of the certificate, is what was given or remembered. */
-  async check(digest: Buffer): Promise<void> {
+  /** UNTRUSTED unless `digest`, the SHA-256 of the certificate, is what was given or remembered. True if a person was asked. */
+  async check(digest: Buffer): Promise<boolean> {
     const seen = formatFingerprint(digest);
     const given = await this.#given();
     if (given !== undefined) {
-      if (given === seen) return;
+      if (given === seen) return false;
       throw new StoreError('UNTRUSTED', `the certificate of ${this.#host} is not the expected one: its fingerprint is ${seen}, and ${given} was given`);
     }
     this.#decision ??= this.#decide(seen);
     this.#decision.catch(() => (this.#decision = undefined));
-    const accepted = await this.#decision;
-    if (accepted !== seen) {
+    const { fingerprint, isNew } = await this.#decision;
+    if (fingerprint !== seen) {
       throw new StoreError(
         'UNTRUSTED',
-        `the certificate of ${this.#host} is another one than before: its fingerprint is ${seen}, and ${accepted} is remembered in ` +
+        `the certificate of ${this.#host} is another one than before: its fingerprint is ${seen}, and ${fingerprint} is remembered in ` +
           `${this.#state.fingerprintsPath ?? 'no file'}; if the server has a new certificate, give --fingerprint ${seen} or remove the line`,
       );
     }
+    return isNew;
   }
 
   /** By an option or the environment. */
@@ -51,9 +58,9 @@ export class Trust {
   }
 
   /** What is remembered, or what a person says yes to. */
-  async #decide(seen: string): Promise<string> {
+  async #decide(seen: string): Promise<Decision> {
     const remembered = await this.#state.fingerprintOf(this.#host);
-    if (remembered !== undefined) return remembered.toLowerCase();
+    if (remembered !== undefined) return { fingerprint: remembered.toLowerCase(), isNew: false };
     const { confirmFingerprint } = this.#options;
     if (confirmFingerprint === undefined) {
       throw new StoreError(
@@ -63,7 +70,9 @@ export class Trust {
     }
     if (!(await confirmFingerprint(this.#host, seen))) throw new StoreError('UNTRUSTED', `the certificate of ${this.#host} was not accepted`);
     await this.#remember(seen);
-    return seen;
+    // From now on it is known.
+    this.#decision = Promise.resolve({ fingerprint: seen, isNew: false });
+    return { fingerprint: seen, isNew: true };
   }
 
   /** A home that can't be written costs only the question next time. */
