@@ -102,9 +102,10 @@ describe.each(['sample', 'vault'] as const)('%s', (name) => {
     await local.close();
   });
 
-  test('gives the same manifests, blobs, indexes and chunks', async () => {
+  test.each([true, false])('gives the same manifests, blobs, indexes and chunks, with downloads: %s', async (hasDownload) => {
     const local = await openLocalDatastore(storePath(name));
     const server = await served(storePath(name));
+    server.hasDownload = hasDownload;
     const remote = await opened(server);
     let chunks = 0;
     for (const snapshot of await allSnapshots(local)) {
@@ -304,6 +305,7 @@ describe('sessions', () => {
 
   test('no more than sixteen are open, those that were not used for longest are closed', async () => {
     const server = await served(storePath('vault'));
+    server.hasDownload = false;
     const store = await opened(server);
     const snapshots = (await allSnapshots(store)).slice(0, 24);
     const finished: SnapshotName[] = [];
@@ -327,6 +329,17 @@ describe('sessions', () => {
     expect(sha256(await second.chunks.fetch(nameless))).toBe(expected);
     held.release();
   });
+});
+
+test('manifests of many snapshots are read without a session of each', async () => {
+  const server = await served(storePath('sample'));
+  const store = await opened(server);
+  const local = await openLocalDatastore(storePath('sample'));
+  for (const snapshot of await allSnapshots(local)) {
+    if ((await local.snapshotFacts(snapshot)).finished) expect((await store.blob(snapshot, 'index.json.blob')).length).toBeGreaterThan(12);
+  }
+  expect(server.counted('reader ')).toBe(0);
+  await local.close();
 });
 
 describe('listings', () => {

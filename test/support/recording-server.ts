@@ -52,6 +52,8 @@ export class RecordingServer {
   readonly answers = new Map<string, Handler>();
   /** By UPID. */
   readonly tasks = new Map<string, { readonly status: () => object; readonly lines: readonly string[] }>();
+  /** Whether files come without a session too. */
+  hasDownload = true;
   /** As version 3.2: it does not tell what it has removed. */
   isOld = false;
   /** Before each chunk. */
@@ -134,6 +136,12 @@ export class RecordingServer {
     const [path = '', text = ''] = (request.url ?? '').replace(/^\/+/, '/').split('?', 2);
     this.requests.push(`${request.method} ${path.replace('/api2/json', '')}${text === '' ? '' : `?${text}`}`);
     try {
+      if (path === `/api2/json/admin/datastore/${storeName}/download` && this.hasDownload) {
+        const query = new URLSearchParams(text);
+        const bytes = readFileSync(join(this.path, snapshotPath(snapshotOf(query)), query.get('file-name') ?? ''));
+        response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(bytes);
+        return;
+      }
       const data = await this.#data(request.method ?? '', path, new URLSearchParams(text), Buffer.concat(parts));
       response.writeHead(200, { 'content-type': 'application/json;charset=UTF-8' }).end(JSON.stringify({ data }));
     } catch (error) {

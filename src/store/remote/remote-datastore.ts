@@ -4,6 +4,7 @@
  */
 import { FileError, FormatError, StoreError } from '../../errors.js';
 import type { FetchedChunks } from '../../codec/chunk-source.js';
+import { encodedBlobBytesMax } from '../../format/blob.js';
 import type { ChunkIndex } from '../../format/chunk-index.js';
 import type { JsonObject } from '../../format/json.js';
 import { isNamespaceChild, formatNamespace, type Namespace } from '../../format/namespace.js';
@@ -17,7 +18,7 @@ import type { OpenOptions } from '../open-options.js';
 import { readSpace } from './listing-answers.js';
 import { ListingPoll } from './listing-poll.js';
 import { Listings } from './listings.js';
-import { storePath } from './parameters.js';
+import { snapshotParameters, storePath } from './parameters.js';
 import { Patience } from './patience.js';
 import { RemoteChunks } from './remote-chunks.js';
 import type { ServerApi } from './server-api.js';
@@ -43,6 +44,7 @@ export class RemoteDatastore implements Omit<Datastore, 'chunks'> {
   readonly #patience: Patience;
   readonly #chunks: RemoteChunks;
   readonly #poll: ListingPoll;
+  #isDownloadKnown = true;
   /** Made here and not on the server, where a group begins with its first snapshot. */
   readonly #planned = new Map<string, GroupName>();
 
@@ -86,8 +88,10 @@ export class RemoteDatastore implements Omit<Datastore, 'chunks'> {
     return (await this.listings.snapshot(snapshot)).facts;
   }
 
-  blob(snapshot: SnapshotName, fileName: string): Promise<Buffer> {
-    return this.#read(snapshot, fileName, (reader, signal) => reader.blob(fileName, signal));
+  /** A session would be a task on the server for each manifest that is listed; it is used where there is one, and by servers that know nothing else. */
+  async blob(snapshot: SnapshotName, fileName: string): Promise<Buffer> {
+    const bytes = this.readers.isOpen(snapshot) ? undefined : await this.#download(snapshot, fileName);
+    return bytes ?? (await this.#read(snapshot, fileName, (reader, signal) => reader.blob(fileName, signal)));
   }
 
   async index(snapshot: SnapshotName, fileName: string): Promise<ChunkIndex> {
@@ -178,6 +182,20 @@ export class RemoteDatastore implements Omit<Datastore, 'chunks'> {
     this.#patience.close();
     this.readers.close();
     await this.api.close();
+  }
+
+  /** Undefined if the server refuses: a session tells why. */
+  async #download(snapshot: SnapshotName, fileName: string): Promise<Buffer | undefined> {
+    if (!this.#isDownloadKnown) return undefined;
+    const parameters = { ...snapshotParameters(snapshot), 'file-name': fileName };
+    try {
+      return await this.api.download(storePath(this.api, 'download'), parameters, encodedBlobBytesMax);
+    } catch (error) {
+      if (!(error instanceof ServerRefusal)) throw error;
+      // No file that is missing is refused so, only a path.
+      if (error.status === 404) this.#isDownloadKnown = false;
+      return undefined;
+    }
   }
 
   async #read<T>(snapshot: SnapshotName, fileName: string, read: (reader: SnapshotReader, signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -32,6 +32,8 @@ export interface ServerApi {
   call(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, parameters?: Parameters, options?: CallOptions): Promise<JsonValue>;
   /** POST of a raw body. */
   upload(path: string, parameters: Parameters, body: Buffer): Promise<JsonValue>;
+  /** GET of a raw answer of at most `bytesMax`. Repeated and rejected as call(). */
+  download(path: string, parameters: Parameters, bytesMax: number, options?: CallOptions): Promise<Buffer>;
   /** Rejects as call(). */
   openSession(protocol: 'backup' | 'reader', parameters: Parameters, options?: CallOptions): Promise<ProtocolSession>;
   state(): ServerState;

@@ -96,7 +96,8 @@ export class Server implements ServerApi {
 
   async download(path: string, parameters: Parameters, bytesMax: number, { signal }: CallOptions = {}): Promise<Buffer> {
     const sent: Sent = { method: 'GET', path: `/api2/json${path}${queryText(parameters)}`, contentType: form, bytesMax, signal: this.#signal(signal) };
-    return await this.#repeatedly(true, sent.signal, async () => await this.#accepted(sent, `${this.#what}: GET ${path}`));
+    const body = await this.#repeatedly(true, sent.signal, async () => await this.#accepted(sent, `${this.#what}: GET ${path}`));
+    return Buffer.from(body.buffer, body.byteOffset, body.length);
   }
 
   async openSession(protocol: 'backup' | 'reader', parameters: Parameters, { signal }: CallOptions = {}): Promise<ProtocolSession> {

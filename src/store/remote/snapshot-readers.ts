@@ -41,6 +41,10 @@ export class SnapshotReaders {
     return { open: slots.filter(({ reader }) => reader.isOpen).length, held: slots.filter(({ holders }) => holders > 0).length };
   }
 
+  isOpen(snapshot: SnapshotName): boolean {
+    return this.#slots.get(snapshotPath(snapshot))?.reader.isOpen === true;
+  }
+
   /** Gives `work` the snapshot's reader, whose session is not closed meanwhile, and again after the server was away, until it is done or the time is over. */
   async use<T>(snapshot: SnapshotName, work: (reader: SnapshotReader, signal: AbortSignal) => Promise<T>): Promise<T> {
     return await this.#patience.run(async (signal) => {
