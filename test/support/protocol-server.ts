@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { hashSecret } from '../../src/server/access/secret-hash.js';
 import type { AuditRecord } from '../../src/server/audit-log.js';
-import { protocols } from '../../src/server/offers.js';
+import { openOffers } from '../../src/server/offers.js';
 import { startServer, type RunningServer } from '../../src/server/server.js';
 import { openLocalDatastore } from '../../src/store/local/local-datastore.js';
 import { selfSignedCertificate } from './certificate.js';
@@ -46,6 +46,7 @@ export interface TestServer {
 export async function startTestServer(store = emptyStore()): Promise<TestServer> {
   const audit: AuditRecord[] = [];
   const lines: string[] = [];
+  const offers = openOffers();
   const datastore = await openLocalDatastore(store);
   const server = await startServer({
     stores: [{ name: 'store1', path: store, datastore }],
@@ -53,13 +54,13 @@ export async function startTestServer(store = emptyStore()): Promise<TestServer>
     port: 0,
     identity: { cert: Buffer.from(certificate.cert), key: Buffer.from(certificate.key), fingerprint: certificate.fingerprint },
     usersPath: await usersPath(),
-    endpoints: [],
-    protocols,
+    offers,
     audit: { write: (record) => audit.push(record) },
     log: (line) => lines.push(line),
   });
   onTestFinished(async () => {
     await server.drain(0);
+    await offers.close();
     await datastore.close();
   });
   return { server, port: server.port, store, audit, lines };
