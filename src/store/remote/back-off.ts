@@ -1,4 +1,5 @@
 /** Waiting between attempts: longer each time, and not at the same moments as all others that lost the same server. */
+import { setMaxListeners } from 'node:events';
 import { StoreError } from '../../errors.js';
 
 const firstMs = 100;
@@ -44,6 +45,8 @@ export function abortable<T>(
       signal?.removeEventListener('abort', onAbort);
       settle(value);
     };
+    // A signal may end any number of requests.
+    if (signal !== undefined) setMaxListeners(0, signal);
     signal?.addEventListener('abort', onAbort, { once: true });
     const stop = start(settled(resolve), settled(reject));
   });

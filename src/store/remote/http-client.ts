@@ -5,6 +5,7 @@ import type { TLSSocket } from 'node:tls';
 import { StoreError, codeOf } from '../../errors.js';
 import { abortable } from './back-off.js';
 import { noAnswer, unreachable } from './network-error.js';
+import { Slots } from './slots.js';
 
 const connectionsMax = 4;
 const idleMsMax = 30_000;
@@ -41,6 +42,8 @@ export class HttpClient {
   readonly #host: string;
   readonly #closing = new AbortController();
   readonly #agent: Agent;
+  /** The agent counts connections only when they are made. */
+  readonly #slots = new Slots(connectionsMax);
 
   /** `host`: `pbs.example.com:8007`. */
   constructor(host: string, connect: Connect) {
@@ -70,13 +73,21 @@ export class HttpClient {
 
   /** A kept connection that the server has closed meanwhile is noticed only now; GETs have another attempt. */
   async #exchange(request: HttpRequest): Promise<HttpAnswer | Upgraded> {
-    for (;;) {
-      const attempt = { isStale: false };
-      try {
-        return await this.#attempt(request, attempt);
-      } catch (error) {
-        if (!attempt.isStale || request.method !== 'GET') throw error;
+    await this.#slots.take(request.signal);
+    try {
+      for (;;) {
+        const attempt = { isStale: false };
+        try {
+          return await this.#attempt(request, attempt);
+        } catch (error) {
+          if (!attempt.isStale || request.method !== 'GET') throw error;
+        }
       }
+    } finally {
+      // By then its connection is kept for the next one.
+      setImmediate(() => {
+        this.#slots.free();
+      });
     }
   }
 
@@ -179,7 +190,7 @@ class ConnectionPool extends Agent {
   readonly #signal: AbortSignal;
 
   constructor(connect: Connect, signal: AbortSignal) {
-    super({ keepAlive: true, maxSockets: connectionsMax, timeout: idleMsMax });
+    super({ keepAlive: true, timeout: idleMsMax });
     this.#connect = connect;
     this.#signal = signal;
   }

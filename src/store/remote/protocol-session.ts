@@ -13,7 +13,7 @@ import { ResponseBody } from './response-body.js';
 import type { RoundTrips } from './round-trips.js';
 import type { ProtocolSession, SessionRequest } from './server-api.js';
 import { SilenceWatch } from './silence-watch.js';
-import { StreamSlots } from './stream-slots.js';
+import { Slots } from './slots.js';
 
 const windowBytes = 2 ** 31 - 2;
 const frameBytesMax = 4 << 20;
@@ -62,7 +62,7 @@ class Http2ProtocolSession implements ProtocolSession {
   readonly ended: Promise<Error | undefined>;
   readonly #session: ClientHttp2Session;
   readonly #options: ProtocolSessionOptions;
-  readonly #slots: StreamSlots;
+  readonly #slots: Slots;
   readonly #watch: SilenceWatch;
   #isClosed = false;
   #reason: Error | undefined;
@@ -70,7 +70,7 @@ class Http2ProtocolSession implements ProtocolSession {
   constructor(session: ClientHttp2Session, socket: Duplex, options: ProtocolSessionOptions) {
     this.#session = session;
     this.#options = options;
-    this.#slots = new StreamSlots(streamsUsual);
+    this.#slots = new Slots(streamsUsual);
     this.#watch = new SilenceWatch(options.timeoutMs, {
       get bytesRead() {
         return (socket as TLSSocket).bytesRead;

@@ -1,7 +1,7 @@
 /** How many requests run at once: as many as the other side takes. */
 import { abortable } from './back-off.js';
 
-export class StreamSlots {
+export class Slots {
   #most: number;
   readonly #waiting = new Set<() => void>();
   #taken = 0;
