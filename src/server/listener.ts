@@ -42,6 +42,7 @@ const tcpKeepAliveMs = 120_000;
 const timeoutCheckMs = 1000;
 /** Requests of one connection that are sent before the answer to the first. */
 const pipelinedMax = 16;
+const listenersPerRequest = 4;
 /** First byte of a TLS record with a handshake. */
 const handshakeRecord = 0x16;
 
@@ -140,6 +141,7 @@ export class Listener {
     const { socket } = request;
     const pending = (this.#pending.get(socket) ?? 0) + 1;
     if (pending > pipelinedMax) return void socket.destroy();
+    socket.setMaxListeners(listenersPerRequest * pipelinedMax);
     this.#pending.set(socket, pending);
     await this.#options.handle(new Exchange(request, response, head));
     this.#pending.set(socket, (this.#pending.get(socket) ?? 1) - 1);
@@ -155,9 +157,14 @@ export class Listener {
 
 const statusOfCode: Readonly<Record<string, number>> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 };
 
+/** Whose further bytes are errors, too, and must not keep them from reading the answer. */
+const refused = new WeakSet<Socket>();
+
 /** What is no HTTP, or too slow. */
 function refuseBytes(error: Error, socket: Socket): void {
+  if (refused.has(socket)) return;
   if (!socket.writable || codeOf(error) === 'ECONNRESET') return void socket.destroy();
+  refused.add(socket);
   const status = statusOfCode[codeOf(error) ?? ''] ?? 400;
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-length: 0\r\nconnection: close\r\ndate: ${new Date().toUTCString()}\r\n\r\n`);
   const timer = setTimeout(() => socket.destroy(), timeoutCheckMs);
