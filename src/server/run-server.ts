@@ -1,9 +1,10 @@
 /** A server for the life of a process: it tells when it is ready, and ends by signals, after what runs has come to its end. */
 import { realpath } from 'node:fs/promises';
-import { notifyReady } from '../mount/service-manager.js';
+import { notifyReady, notifyStopping } from '../mount/service-manager.js';
 import { openLocalDatastore } from '../store/local/local-datastore.js';
 import type { AuditLog } from './audit-log.js';
 import { openLineLog } from './log-files.js';
+import { listenForMetrics } from './metrics-listener.js';
 import { openOffers } from './offers.js';
 import { startServer, type RunningServer } from './server.js';
 import type { ServedStore } from './server-context.js';
@@ -50,11 +51,13 @@ export async function runServer(request: ServeRequest, log: (line: string) => vo
     accessLog: request.accessLog === undefined ? undefined : openLineLog(request.accessLog, log),
     log,
   });
+  const closeMetrics = request.metrics === undefined ? undefined : await listenForMetrics(request.metrics, server.context.metrics);
   const place = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${server.port}`;
   log(`${stores.map(({ name, path }) => `${path} as ${name}`).join(', ')} on https://${place}`);
   log(`the fingerprint of its certificate is ${identity.fingerprint}`);
   await notifyReady(`serving on ${place}`, log);
   await untilSignal(server, request.drainTimeoutMs, log);
+  await closeMetrics?.();
   await offers.close();
   for (const { datastore } of stores) await datastore.close();
 }
@@ -86,6 +89,7 @@ async function untilSignal(server: RunningServer, drainTimeoutMs: number, log: (
       }
       signalledMs = performance.now();
       log(`${signal}: ending, after ${server.sessionCount()} sessions that are open`);
+      void notifyStopping('ending', log);
       void server.drain(drainTimeoutMs).then(resolve);
     };
     for (const signal of signals) process.on(signal, onSignal);

@@ -1,0 +1,25 @@
+/** `/metrics` for Prometheus: plain HTTP without a login, so at an address of its own that is only opened when asked for. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { Metrics } from './metrics.js';
+
+const type = 'text/plain; version=0.0.4; charset=utf-8';
+const connectionsMax = 32;
+const requestMs = 10_000;
+
+/** Gives what closes it. EADDRINUSE and the like. */
+export async function listenForMetrics({ host, port }: { readonly host: string; readonly port: number }, metrics: Metrics): Promise<() => Promise<void>> {
+  const server = createServer({ requestTimeout: requestMs, headersTimeout: requestMs }, (request, response) => {
+    const isThere = request.url === '/metrics' && (request.method === 'GET' || request.method === 'HEAD');
+    response.writeHead(isThere ? 200 : 404, { 'content-type': type });
+    response.end(isThere ? metrics.text() : 'only /metrics is here\n');
+  });
+  server.maxConnections = connectionsMax;
+  server.listen({ host, port });
+  await once(server, 'listening');
+  return async () => {
+    server.close();
+    server.closeAllConnections();
+    await once(server, 'close');
+  };
+}
