@@ -10,7 +10,13 @@ export async function runBackup(request: BackupRequest): Promise<BackupResult> {
   const log = new BackupLog(request.observer);
   const snapshot = { ...group, time };
   const key = encryption.cryptMode === 'encrypt' ? encryption.key : undefined;
-  const session = await store.beginBackup({ snapshot, key, owner: request.owner, warn: (line) => log.warn(line) });
+  const { signal, owner } = request;
+  const session = await store.beginBackup({ snapshot, key, owner, warn: (line) => log.warn(line), signal }).catch((error: unknown) => {
+    throw signal.aborted ? interrupted() : error;
+  });
+  // What waits for the store does not wait on.
+  const stop = (): void => void session.abort();
+  signal.addEventListener('abort', stop);
   try {
     // The threads of the session start while this is loaded.
     const { writeSnapshot } = await import('./snapshot-writer.js');
@@ -18,6 +24,8 @@ export async function runBackup(request: BackupRequest): Promise<BackupResult> {
     return { snapshot, owner: session.owner, archives: log.archives, warnings: log.warnings, durationMs: performance.now() - begun };
   } catch (error) {
     await session.abort();
-    throw request.signal.aborted ? interrupted() : error;
+    throw signal.aborted ? interrupted() : error;
+  } finally {
+    signal.removeEventListener('abort', stop);
   }
 }

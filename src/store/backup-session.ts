@@ -16,6 +16,8 @@ export interface BackupOptions {
   /** Of a new group; that of an existing one must allow it. Undefined: whoever owns the group, `root@pam` for a new one. */
   readonly owner: string | undefined;
   readonly warn: (line: string) => void;
+  /** Ends the wait for a server. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export type { ReusedChunk, StoredChunk };

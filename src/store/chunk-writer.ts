@@ -13,6 +13,8 @@ export interface ChunkWriterOptions {
   /** Present if chunks are to be encrypted. */
   readonly key: EncryptionKey | undefined;
   readonly warn: (line: string) => void;
+  /** Directory for what can't be in the datastore before a snapshot needs it, as on a server; kept between writers. */
+  readonly spool?: string | undefined;
 }
 
 /** What puts chunks. */
@@ -41,4 +43,6 @@ export interface ChunkWriter extends ChunkTarget {
   sync(): Promise<void>;
   /** Resolves when what runs is done; what waits is refused. */
   close(): Promise<void>;
+  /** As close(); what was put is not needed by anything but snapshots any more, and takes no space in the spool. */
+  discard(): Promise<void>;
 }

@@ -1,12 +1,13 @@
 /** The way into a backup session: checks and locks, in the order of a server. Format: datastore, sections 3.5 to 3.7 and 10.1. */
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FormatError, StoreError, codeOf, messageOf } from '../../errors.js';
+import { StoreError, codeOf, messageOf } from '../../errors.js';
 import { manifestFileName } from '../../format/archive-name.js';
 import { formatBackupTime, parseBackupTime } from '../../format/backup-time.js';
 import { snapshotLockName } from '../../format/lock-name.js';
-import { isBackupId, snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
+import { snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
 import type { BackupOptions, BackupSession } from '../backup-session.js';
+import { checkNewSnapshotName } from '../new-snapshot-name.js';
 import { LocalBackupSession } from './backup-session.js';
 import { openGroup, removeNewGroup, type WritableGroup } from './group.js';
 import { makeHidden, removeLeftovers } from './hidden.js';
@@ -16,9 +17,6 @@ import { permissionOf } from './permission.js';
 import type { ServerPaths } from './server.js';
 import { openWritable, type WritableStore } from './writable-store.js';
 
-/** Of ids that a server can still make log files for. */
-const idLengthSafe = 128;
-const timeMin = 1;
 const attemptsMax = 5;
 
 export async function beginLocalBackup(location: string, paths: ServerPaths, options: BackupOptions): Promise<BackupSession> {
@@ -37,7 +35,7 @@ export async function beginSnapshot<T>(
   options: NewSnapshotOptions,
   make: (parts: NewSnapshotParts) => T,
 ): Promise<T> {
-  checkName(options.snapshot, options.warn);
+  checkNewSnapshotName(options.snapshot, options.warn);
   const locks = new LockStack();
   try {
     const store = await openWritable(location, paths, options.warn, locks);
@@ -155,13 +153,6 @@ async function lstatIfAny(path: string): Promise<Awaited<ReturnType<typeof lstat
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
     throw error;
   }
-}
-
-function checkName({ id, time }: SnapshotName, warn: (line: string) => void): void {
-  if (!isBackupId(id)) throw new FormatError('BAD_NAME', `'${id}' is not an id: letters, digits, '_', '-' and '.', not beginning with '-' or '.'`);
-  const text = formatBackupTime(time);
-  if (time < timeMin) throw new FormatError('BAD_NAME', `${text} is not the time of a backup: servers take times from 1970-01-01T00:00:01Z on`);
-  if (id.length > idLengthSafe) warn(`the id has ${id.length} characters: a server may not be able to work with more than ${idLengthSafe}`);
 }
 
 function snapshotInUse(store: WritableStore, snapshot: SnapshotName): StoreError {

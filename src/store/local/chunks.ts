@@ -9,7 +9,7 @@ import type { ChunkTarget, ReusedChunk, StoredChunk } from '../chunk-writer.js';
 import type { WritableStore } from './writable-store.js';
 
 export interface LocalChunksOptions {
-  readonly store: WritableStore;
+  readonly store: Pick<WritableStore, 'location' | 'owner' | 'syncLevel'>;
   readonly key: EncryptionKey | undefined;
   /** Files lie here until they are whole. */
   readonly temporaryDirectory: string;

@@ -33,7 +33,7 @@ export async function openLocalChunkWriter(location: string, paths: ServerPaths,
   }
 }
 
-interface Parts extends ChunkWriterOptions {
+interface Parts extends Omit<ChunkWriterOptions, 'spool'> {
   readonly chunks: LocalChunks;
   /** The temporary directory; locked. */
   readonly path: string;
@@ -78,6 +78,11 @@ class LocalChunkWriter implements ChunkWriter {
 
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
+  }
+
+  /** Garbage collection takes what no snapshot needs. */
+  discard(): Promise<void> {
+    return this.close();
   }
 
   async #close(): Promise<void> {

@@ -16,6 +16,7 @@ import type { ChunkWriter, ChunkWriterOptions } from '../chunk-writer.js';
 import type { Datastore, GroupFacts, HeldSnapshot, SnapshotFacts, StoreSpace } from '../datastore.js';
 import type { OpenOptions } from '../open-options.js';
 import { readSpace } from './listing-answers.js';
+import { ChunksAhead } from './chunks-ahead.js';
 import { ListingPoll } from './listing-poll.js';
 import { Listings } from './listings.js';
 import { snapshotParameters, storePath } from './parameters.js';
@@ -36,13 +37,14 @@ export interface RemoteOptions {
   readonly timeoutMs: number;
 }
 
-export class RemoteDatastore implements Omit<Datastore, 'chunks'> {
+export class RemoteDatastore implements Datastore {
   readonly location: string;
   readonly api: ServerApi;
   readonly listings: Listings;
   readonly readers: SnapshotReaders;
   readonly #patience: Patience;
   readonly #chunks: RemoteChunks;
+  readonly #ahead: ChunksAhead;
   readonly #poll: ListingPoll;
   #isDownloadKnown = true;
   /** Made here and not on the server, where a group begins with its first snapshot. */
@@ -58,10 +60,11 @@ export class RemoteDatastore implements Omit<Datastore, 'chunks'> {
     });
     this.readers = new SnapshotReaders(api, this.#patience);
     this.#chunks = new RemoteChunks(api, this.readers, (snapshot) => this.#indexesOf(snapshot));
+    this.#ahead = new ChunksAhead(this.#chunks);
   }
 
   get chunks(): FetchedChunks {
-    return this.#chunks;
+    return this.#ahead;
   }
 
   namespaces(parent: Namespace): Promise<readonly string[]> {
@@ -109,11 +112,16 @@ export class RemoteDatastore implements Omit<Datastore, 'chunks'> {
   }
 
   async beginBackup(options: BackupOptions): Promise<BackupSession> {
-    return await Promise.reject<BackupSession>(notWritten(options));
+    const { beginRemoteBackup } = await import('./begin-backup.js');
+    const { api, listings, chunks } = this;
+    return await beginRemoteBackup({ api, listings, chunks, blob: (snapshot, fileName) => this.blob(snapshot, fileName) }, options);
   }
 
   async openChunkWriter(options: ChunkWriterOptions): Promise<ChunkWriter> {
-    return await Promise.reject<ChunkWriter>(notWritten(options));
+    const { openPendingWriter } = await import('./pending-chunks.js');
+    const { pending, writer } = openPendingWriter(options);
+    this.#ahead.pending = pending;
+    return writer;
   }
 
   async createGroup(group: GroupName): Promise<void> {
@@ -243,8 +251,4 @@ export async function openRemoteDatastore(repository: Repository, options: OpenO
   const { defaultTimeoutMs, openServer } = await import('./server.js');
   const api = openServer(repository, options);
   return new RemoteDatastore({ api, location: formatRepository(repository), timeoutMs: options.timeoutMs ?? defaultTimeoutMs });
-}
-
-function notWritten(_options: object): FileError {
-  return new FileError('NOT_SUPPORTED', 'snapshots can only be made in a local datastore');
 }

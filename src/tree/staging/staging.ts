@@ -329,7 +329,7 @@ export class Staging {
 
   async #openWorks(): Promise<ImageWorks> {
     const key = this.#key();
-    const writer = await this.#context.store.openChunkWriter({ key, warn: this.#log });
+    const writer = await this.#context.store.openChunkWriter({ key, warn: this.#log, spool: this.#spool.directory });
     this.#writer = writer;
     const keyNumber = key === undefined ? -1 : this.#context.keys.findIndex(({ fingerprint }) => fingerprint.equals(key.fingerprint));
     return { writer, rooms: new ImageRooms(writer.memory), keyNumber };
@@ -354,7 +354,7 @@ export class Staging {
     const writer = this.#writer;
     this.#works = undefined;
     this.#writer = undefined;
-    await writer?.close();
+    await writer?.discard();
   }
 
   #required(group: GroupName): StagingArea {

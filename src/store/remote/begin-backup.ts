@@ -1,0 +1,140 @@
+/** The way into a backup session of a server. Format: protocol, sections 9.1, 9.2 and 10.2. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FetchedChunks } from '../../codec/chunk-source.js';
+import { FileError, StoreError, codeOf, messageOf } from '../../errors.js';
+import { manifestFileName } from '../../format/archive-name.js';
+import { parseAuthId } from '../../format/auth-id.js';
+import { formatBackupTime } from '../../format/backup-time.js';
+import { groupPath, snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
+import type { BackupOptions, BackupSession, ReusedChunk } from '../backup-session.js';
+import { checkNewSnapshotName } from '../new-snapshot-name.js';
+import { RemoteBackupSession } from './backup-session.js';
+import type { Listings } from './listings.js';
+import { snapshotParameters } from './parameters.js';
+import { PreviousFiles } from './previous-files.js';
+import type { ServerApi } from './server-api.js';
+import { ServerRefusal } from './server-refusal.js';
+import { WriterConnection } from './writer-connection.js';
+
+export interface RemoteBackupParts {
+  readonly api: ServerApi;
+  readonly listings: Listings;
+  readonly chunks: FetchedChunks;
+  /** The encoded bytes of a blob, by a reader session. */
+  readonly blob: (snapshot: SnapshotName, fileName: string) => Promise<Buffer>;
+}
+
+/** How long a server may take to find out that a connection is gone. */
+const confirmedMs = 20_000;
+const confirmPollMs = 500;
+
+export async function beginRemoteBackup(parts: RemoteBackupParts, options: BackupOptions): Promise<BackupSession> {
+  const { api, listings, chunks } = parts;
+  const { snapshot, key, owner, warn, signal } = options;
+  checkNewSnapshotName(snapshot, warn);
+  checkOwner(owner, api.repository.authId);
+  const connection = await connect(parts, snapshot, signal);
+  try {
+    const time = await connection.previousTime();
+    const previousFiles = time === undefined ? undefined : await PreviousFiles.read(connection, key, warn);
+    return new RemoteBackupSession({
+      connection,
+      snapshot,
+      owner: await ownerOf(parts, snapshot),
+      previous: time === undefined || previousFiles === undefined ? undefined : { ...snapshot, time },
+      previousFiles,
+      key,
+      warn,
+      fetch: (chunk) => fetchIfAny(chunks, chunk),
+      isThere: () => isThere(parts, snapshot),
+      ended: () => {
+        listings.drop(snapshot.namespace);
+      },
+    });
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}
+
+async function connect(parts: RemoteBackupParts, snapshot: SnapshotName, signal: AbortSignal | undefined): Promise<WriterConnection> {
+  const { api } = parts;
+  const parameters = { store: api.repository.store, ...snapshotParameters(snapshot), benchmark: false, debug: false };
+  try {
+    return new WriterConnection(await api.openSession('backup', parameters, { signal }));
+  } catch (error) {
+    throw error instanceof ServerRefusal ? await explained(parts, snapshot, error) : error;
+  }
+}
+
+/** A server gives a new group to whoever makes it. */
+function checkOwner(owner: string | undefined, authId: string): void {
+  if (owner === undefined || owner === authId) return;
+  const text = `a server gives new groups to who makes them, here ${authId}: log in as ${owner}, or change the owner afterwards (pbsfs owner)`;
+  throw new FileError('NOT_SUPPORTED', text);
+}
+
+/** A server says the same for most reasons, in words: what it has tells which it is. */
+async function explained({ listings, api }: RemoteBackupParts, snapshot: SnapshotName, refusal: ServerRefusal): Promise<Error> {
+  if (refusal.status === 403) return refusal;
+  const options = { cause: refusal };
+  const path = groupPath(snapshot);
+  try {
+    listings.drop(snapshot.namespace);
+    const snapshots = await listings.listed(snapshot);
+    const { owner } = await listings.groupFacts(snapshot);
+    if (owner !== undefined && !owns(api.repository.authId, owner)) {
+      return new StoreError('NOT_OWNER', `${path} belongs to ${owner}, not to ${api.repository.authId}: ${refusal.text}`, options);
+    }
+    const newest = snapshots.findLast(({ facts }) => facts.finished);
+    if (newest !== undefined && newest.time >= snapshot.time) {
+      const text = `${path} has a snapshot of ${formatBackupTime(newest.time)}, which is not before ${formatBackupTime(snapshot.time)}`;
+      return new StoreError('EXISTS', `${text}: new snapshots must be newer; give a later time`, options);
+    }
+    if (snapshots.some(({ time, facts }) => !facts.finished && time === snapshot.time)) {
+      return new StoreError('EXISTS', `${snapshotPath(snapshot)} exists, not finished: it is being written, or remove it or give another time`, options);
+    }
+    return new StoreError('LOCKED', `${path} can't be written to now, most likely because another backup of it is running: ${refusal.text}`, options);
+  } catch (error) {
+    // Of a group that is not there, or is not shown to who asks.
+    if (codeOf(error) !== 'NOT_FOUND') return refusal;
+    return messageOf(error).includes('no group') ? refusal : (error as Error);
+  }
+}
+
+/** Format: protocol, section 7. */
+function owns(authId: string, owner: string): boolean {
+  return owner === authId || parseAuthId(owner).user === authId;
+}
+
+/** Only told: who may not list gets a name all the same. */
+async function ownerOf({ listings, api }: RemoteBackupParts, snapshot: SnapshotName): Promise<string> {
+  try {
+    return (await listings.groupFacts(snapshot)).owner ?? api.repository.authId;
+  } catch {
+    return api.repository.authId;
+  }
+}
+
+async function fetchIfAny(chunks: FetchedChunks, { digest, length }: ReusedChunk): Promise<Uint8Array | undefined> {
+  try {
+    return await chunks.fetch({ digest, length, keyNumber: -1 });
+  } catch (error) {
+    if (codeOf(error) === 'CHUNK_MISSING') return undefined;
+    throw error;
+  }
+}
+
+/** While it is written, or before the server knows that its connection is gone, nobody can read it; then it is finished or removed. */
+async function isThere({ listings, blob }: RemoteBackupParts, snapshot: SnapshotName): Promise<boolean> {
+  for (const until = Date.now() + confirmedMs; Date.now() < until; await delay(confirmPollMs)) {
+    listings.drop(snapshot.namespace);
+    try {
+      await blob(snapshot, manifestFileName);
+      return true;
+    } catch (error) {
+      if (codeOf(error) === 'NOT_FOUND') return false;
+    }
+  }
+  return false;
+}
