@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ChunkDecoder } from '../../dist/codec/chunk-decoder.js';
 import { ChunkStorer } from '../../dist/codec/chunk-storer.js';
 import { ContentMemory } from '../../dist/codec/content-memory.js';
+import { chunkPath } from '../../dist/format/chunk-path.js';
 import { loadZstd } from '../../dist/os/zstd/zstd.js';
 import { openDatastore } from '../../dist/store/open.js';
 import { zeroDigest } from '../../dist/archive/zero-chunk.js';
@@ -47,7 +48,7 @@ export class EncodeLimit {
     let offset = 0;
     const contents = [...chunks.values()].map(({ digest, length }) => {
       const content = Buffer.from(memory.memory, offset, length);
-      decoder.decode({ path: datastore.chunks.pathOf(digest), digest, key: undefined }, content);
+      decoder.decode({ path: join(store, chunkPath(digest)), digest, key: undefined }, content);
       offset += length;
       return content;
     });

@@ -25,7 +25,6 @@ export interface ChunkStreamOptions {
   readonly salvage: boolean;
 }
 
-const readAheadBytesMax = 32 << 20;
 const exactBytesMax = 1 << 16;
 
 export class ChunkStream implements ChunkUser {
@@ -48,10 +47,9 @@ export class ChunkStream implements ChunkUser {
     this.#damage = options.damage;
     this.#salvage = options.salvage;
     this.#zero = zeroChunks(options.index, options.key?.key);
-    const windowBytesMax = Math.min(readAheadBytesMax, options.cache.bytesMax / 4);
     this.#readAhead = new ReadAhead(
       { count: options.index.count, bytesOf: (n) => this.#lengthOf(n), prefetch: (n) => this.prefetch(n) },
-      windowBytesMax,
+      () => options.cache.readAheadBytesMax,
     );
     this.#damage.register(this);
   }

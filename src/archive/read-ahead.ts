@@ -27,11 +27,12 @@ const windowBytesFirst = 8 << 20;
 
 export class ReadAhead {
   readonly #chunks: ChunksAhead;
-  readonly #windowBytesMax: number;
+  readonly #windowBytesMax: () => number;
   /** Most recently seen last. */
   readonly #readers: Reader[] = [];
 
-  constructor(chunks: ChunksAhead, windowBytesMax: number) {
+  /** `windowBytesMax` is asked again whenever a reader goes on: the way to a store may turn out longer or faster. */
+  constructor(chunks: ChunksAhead, windowBytesMax: () => number) {
     this.#chunks = chunks;
     this.#windowBytesMax = windowBytesMax;
   }
@@ -57,11 +58,12 @@ export class ReadAhead {
     reader.ahead = Math.max(reader.ahead, chunk + 1);
     let bytes = 0;
     for (let next = chunk + 1; next < reader.ahead; next++) bytes += this.#chunks.bytesOf(next);
-    const window = Math.min(reader.windowBytes, this.#windowBytesMax);
+    const windowBytesMax = this.#windowBytesMax();
+    const window = Math.min(reader.windowBytes, windowBytesMax);
     while (reader.ahead < this.#chunks.count && bytes < window && this.#chunks.prefetch(reader.ahead)) {
       bytes += this.#chunks.bytesOf(reader.ahead);
       reader.ahead++;
     }
-    reader.windowBytes = Math.min(reader.windowBytes * 2, this.#windowBytesMax);
+    reader.windowBytes = Math.min(reader.windowBytes * 2, windowBytesMax);
   }
 }

@@ -7,7 +7,8 @@
  */
 import { LRUCache } from 'lru-cache';
 import { StoreError } from '../errors.js';
-import type { ChunkFiles, ChunkRef } from './chunk-source.js';
+import type { ChunkRef, ChunkSource } from './chunk-source.js';
+import { FetchQueue, type Fetched, type FetchStatistics } from './fetch-queue.js';
 import { Slab, roomBytes, type Room } from './slab.js';
 import { WorkerPool } from './worker-pool.js';
 
@@ -16,7 +17,7 @@ export type { ChunkRef };
 export interface ChunkCacheOptions {
   readonly bytesMax: number;
   readonly keys: readonly Uint8Array[];
-  readonly source: ChunkFiles;
+  readonly source: ChunkSource;
   readonly workers?: number;
 }
 
@@ -32,6 +33,8 @@ export interface CacheStatistics {
   readonly queued: number;
   readonly inWork: number;
   readonly workers: number;
+  /** Only of a source from which chunks are fetched. */
+  readonly fetched?: FetchStatistics;
 }
 
 interface Slot {
@@ -47,19 +50,31 @@ interface Request {
   readonly settle: (result: Buffer | Error) => void;
 }
 
+/** What a worker decodes: a file, or what was fetched, which `path` is the name of. */
+interface Encoded {
+  readonly path: string;
+  readonly encoded?: Uint8Array<ArrayBuffer>;
+}
+
 const prefetchQueueMax = 64;
 const reserveBytesPerWorker = 1 << 22;
+const readAheadBytesMax = 32 << 20;
+/** Of the slab: rooms for what is fetched are there when it comes, and what a reader uses now is not evicted for it. */
+const fetchedShareMax = 1 / 2;
+const readAheadShareMax = 1 / 4;
 
 export class ChunkCache {
   readonly #slab: Slab;
   readonly #pool: WorkerPool;
-  readonly #source: ChunkFiles;
+  readonly #source: ChunkSource;
+  readonly #fetches: FetchQueue<Request> | undefined;
   readonly #ready: LRUCache<string, Slot>;
   readonly #requests = new Map<string, Request>();
-  readonly #urgent = new Set<Request>();
-  readonly #prefetch = new Set<Request>();
+  /** What waits for a worker. */
+  readonly #urgent = new Map<Request, Encoded>();
+  readonly #prefetch = new Map<Request, Encoded>();
+  readonly #inWork = new Set<Request>();
   #limbo: Room[] = [];
-  #inWork = 0;
   #closed = false;
   readonly #counts = { hits: 0, misses: 0, prefetched: 0, bytesDecoded: 0, failures: 0 };
 
@@ -67,6 +82,11 @@ export class ChunkCache {
     this.#slab = new Slab(options.bytesMax);
     this.#pool = new WorkerPool({ kind: 'decode', memory: this.#slab.memory, keys: options.keys }, options.workers);
     this.#source = options.source;
+    if (options.source.kind === 'fetched') {
+      this.#fetches = new FetchQueue(options.source, this.#slab.bytes * fetchedShareMax, (request, result) => {
+        this.#fetched(request, result);
+      });
+    }
     this.#ready = new LRUCache({
       maxSize: this.#slab.bytes,
       sizeCalculation: ({ room }) => room.bytes,
@@ -78,6 +98,11 @@ export class ChunkCache {
 
   get bytesMax(): number {
     return this.#slab.bytes;
+  }
+
+  /** Bytes of content that one reader may have decoded ahead: as much as keeps workers busy, or the way to a store full. */
+  get readAheadBytesMax(): number {
+    return Math.min(this.#fetches?.bytesInFlightMax ?? readAheadBytesMax, this.#slab.bytes * readAheadShareMax);
   }
 
   /** Lets the worker threads start, which takes some ten milliseconds, before the first chunk is known. */
@@ -102,7 +127,7 @@ export class ChunkCache {
   /** Decodes ahead of a reader; false if the queue is full. Failures show when somebody asks for the chunk. */
   prefetch(ref: ChunkRef): boolean {
     if (this.#ready.has(keyOf(ref)) || this.#requests.has(keyOf(ref))) return true;
-    if (this.#prefetch.size >= prefetchQueueMax) return false;
+    if (this.#prefetch.size >= prefetchQueueMax || (this.#fetches?.isFull ?? false)) return false;
     this.#counts.prefetched++;
     this.#request(ref, false);
     return true;
@@ -114,17 +139,19 @@ export class ChunkCache {
       bytesMax: this.#slab.bytes,
       bytesUsed: this.#ready.calculatedSize,
       chunks: this.#ready.size,
-      queued: this.#urgent.size + this.#prefetch.size,
-      inWork: this.#inWork,
+      queued: this.#urgent.size + this.#prefetch.size + (this.#fetches?.waiting ?? 0),
+      inWork: this.#inWork.size,
       workers: this.#pool.size,
+      ...(this.#fetches && { fetched: this.#fetches.statistics }),
     };
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const request of [...this.#urgent, ...this.#prefetch]) request.settle(closed());
+    for (const request of this.#requests.values()) if (!this.#inWork.has(request)) request.settle(closed());
     this.#urgent.clear();
     this.#prefetch.clear();
+    this.#fetches?.close();
     await this.#pool.close();
   }
 
@@ -137,13 +164,42 @@ export class ChunkCache {
         request.settle(closed());
         return request;
       }
-      (urgent ? this.#urgent : this.#prefetch).add(request);
       request.urgent = urgent;
-      this.#dispatch();
-    } else if (urgent && this.#prefetch.delete(request)) {
-      this.#urgent.add(request);
+      this.#begin(request);
+    } else if (urgent) {
+      this.#hurry(request);
     }
     return request;
+  }
+
+  #hurry(request: Request): void {
+    request.urgent = true;
+    const encoded = this.#prefetch.get(request);
+    if (encoded === undefined) {
+      this.#fetches?.hurry(request);
+    } else {
+      this.#prefetch.delete(request);
+      this.#urgent.set(request, encoded);
+    }
+  }
+
+  #begin(request: Request): void {
+    if (this.#source.kind === 'fetched') this.#fetches?.add(request, request.urgent);
+    else this.#enqueue(request, { path: this.#source.pathOf(request.ref.digest) });
+  }
+
+  #fetched(request: Request, result: Fetched): void {
+    if (result instanceof Error) {
+      this.#counts.failures++;
+      request.settle(result);
+    } else {
+      this.#enqueue(request, { path: request.ref.digest.toString('hex'), encoded: result });
+    }
+  }
+
+  #enqueue(request: Request, encoded: Encoded): void {
+    (request.urgent ? this.#urgent : this.#prefetch).set(request, encoded);
+    this.#dispatch();
   }
 
   #newRequest(key: string, ref: ChunkRef): Request {
@@ -166,25 +222,27 @@ export class ChunkCache {
   #dispatch(): void {
     for (let free = this.#pool.capacity; free > 0; free--) {
       const queue = this.#urgent.size > 0 ? this.#urgent : this.#prefetch;
-      const [request] = queue;
-      if (request === undefined) return;
+      const [next] = queue;
+      if (next === undefined) return;
+      const [request, encoded] = next;
       const room = this.#slab.allocate(request.ref.length);
       if (room === undefined) {
         this.#evict(roomBytes(request.ref.length));
         return;
       }
       queue.delete(request);
-      this.#decode(request, room);
+      this.#decode(request, encoded, room);
     }
     this.#keepReserve();
   }
 
-  #decode(request: Request, room: Room): void {
+  #decode(request: Request, encoded: Encoded, room: Room): void {
     const { ref } = request;
-    this.#inWork++;
+    this.#inWork.add(request);
     const { digest, keyNumber, length } = ref;
-    this.#pool.run({ kind: 'decode', path: this.#source.pathOf(digest), digest, keyNumber, offset: room.offset, length }, (error) => {
-      this.#inWork--;
+    this.#pool.run({ kind: 'decode', ...encoded, digest, keyNumber, offset: room.offset, length }, (error) => {
+      this.#inWork.delete(request);
+      this.#fetches?.release(request);
       if (error === undefined) {
         const view = this.#slab.view(room, length);
         this.#counts.bytesDecoded += length;

@@ -12,10 +12,19 @@ import { blobOverheadBytes, chunkBytesMax, decodeBlobHeader, type BlobHeader } f
 import type { Zstd } from '../os/zstd/zstd.js';
 
 export interface ChunkToDecode {
+  /** Its file; of one that is in memory what messages call it. */
   readonly path: string;
+  /** All of the file, unless it is to be read. */
+  readonly encoded?: Uint8Array<ArrayBuffer> | undefined;
   readonly digest: Uint8Array;
   /** Present if and only if the chunk must be an encrypted one. */
   readonly key: EncryptionKey | undefined;
+}
+
+interface EncodedParts {
+  /** As long as that of a plain chunk. */
+  readonly header: Buffer;
+  readonly payload: Buffer;
 }
 
 const plainHeaderBytes = blobOverheadBytes('plain');
@@ -37,7 +46,7 @@ export class ChunkDecoder {
    * Nothing in `target` may be believed before this returns.
    */
   decode(chunk: ChunkToDecode, target: Buffer): void {
-    const encoded = this.#read(chunk.path, target);
+    const encoded = chunk.encoded === undefined ? this.#read(chunk.path, target) : partsOf(chunk.path, chunk.encoded);
     try {
       this.#decodeInto(encoded, chunk, target);
     } catch (cause) {
@@ -47,24 +56,24 @@ export class ChunkDecoder {
   }
 
   /** A payload that can only be stored as it is (the file is just header and content) is read in place. */
-  #read(path: string, target: Buffer): { header: Buffer; payload: Buffer } {
+  #read(path: string, target: Buffer): EncodedParts {
     const descriptor = openChunk(path);
     try {
       const facts = fstatSync(descriptor);
       if (!facts.isFile()) throw new StoreError('CHUNK_CORRUPT', `${path} is not a file`);
       const { size } = facts;
-      if (size > fileBytesMax) throw new StoreError('CHUNK_CORRUPT', `${path} has ${size} bytes, more than any chunk`);
+      checkSize(path, size);
       const payload = size === plainHeaderBytes + target.length ? target : this.#encoded.subarray(plainHeaderBytes);
       const header = this.#encoded.subarray(0, plainHeaderBytes);
       const length = readvSync(descriptor, [header, payload], 0) - plainHeaderBytes;
-      if (length < 0) throw new StoreError('CHUNK_CORRUPT', emptyOrShort(path, size));
+      if (length < 0) throw emptyOrShort(path, size);
       return { header, payload: payload.subarray(0, length) };
     } finally {
       closeSync(descriptor);
     }
   }
 
-  #decodeInto({ header: start, payload: rest }: { header: Buffer; payload: Buffer }, chunk: ChunkToDecode, target: Buffer): void {
+  #decodeInto({ header: start, payload: rest }: EncodedParts, chunk: ChunkToDecode, target: Buffer): void {
     // The longer header of an encrypted chunk continues in the payload.
     const header = decodeBlobHeader(Buffer.concat([start, rest.subarray(0, encryptedHeaderBytes - plainHeaderBytes)]));
     const payload = rest.subarray(header.payloadOffset - plainHeaderBytes);
@@ -106,9 +115,20 @@ function openChunk(path: string): number {
   }
 }
 
-function emptyOrShort(path: string, size: number): string {
-  if (size > 0) return `${path} has only ${size} bytes`;
-  return `${path} is empty: a damaged chunk, or one whose content is only in the object store behind this datastore`;
+function partsOf(path: string, bytes: Uint8Array<ArrayBuffer>): EncodedParts {
+  checkSize(path, bytes.length);
+  if (bytes.length < plainHeaderBytes) throw emptyOrShort(path, bytes.length);
+  const encoded = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return { header: encoded.subarray(0, plainHeaderBytes), payload: encoded.subarray(plainHeaderBytes) };
+}
+
+function checkSize(path: string, size: number): void {
+  if (size > fileBytesMax) throw new StoreError('CHUNK_CORRUPT', `${path} has ${size} bytes, more than any chunk`);
+}
+
+function emptyOrShort(path: string, size: number): StoreError {
+  const empty = 'is empty: a damaged chunk, or one whose content is only in the object store behind this datastore';
+  return new StoreError('CHUNK_CORRUPT', size > 0 ? `${path} has only ${size} bytes` : `${path} ${empty}`);
 }
 
 function corrupt(chunk: ChunkToDecode, reason: string, cause?: unknown): StoreError {

@@ -10,6 +10,6 @@ export async function decodeProgram(setup: DecodeSetup): Promise<(job: Job) => u
   return (job) => {
     if (job.kind !== 'decode') throw new Error(`a worker that decodes got a job to ${job.kind}`);
     const key = job.keyNumber < 0 ? undefined : keys[job.keyNumber];
-    decoder.decode({ path: job.path, digest: job.digest, key }, Buffer.from(setup.memory, job.offset, job.length));
+    decoder.decode({ path: job.path, encoded: job.encoded, digest: job.digest, key }, Buffer.from(setup.memory, job.offset, job.length));
   };
 }

@@ -47,7 +47,10 @@ export type WorkerSetup = DecodeSetup | StoreSetup | InsertSetup | EncodeSetup;
 
 export interface DecodeJob {
   readonly kind: 'decode';
+  /** The file of the chunk; of one that was fetched what messages call it. */
   readonly path: string;
+  /** What was fetched: all of its memory, which goes over to the worker. */
+  readonly encoded?: Uint8Array<ArrayBuffer> | undefined;
   readonly digest: Uint8Array;
   /** -1: the chunk is not encrypted. */
   readonly keyNumber: number;

@@ -53,7 +53,8 @@ export class WorkerPool {
     const number = this.#nextJob++;
     if (least.jobs.size === 0) least.worker.ref();
     least.jobs.set(number, done as Done);
-    const handedOver = job.kind === 'insert' ? [job.encoded.buffer] : [];
+    const encoded = job.kind === 'insert' || job.kind === 'decode' ? job.encoded : undefined;
+    const handedOver = encoded === undefined ? [] : [encoded.buffer];
     least.worker.postMessage({ number, job: withoutNeighbours(job) } satisfies NumberedJob, handedOver);
   }
 

@@ -3,7 +3,7 @@
  * whether a store is local or remote. All operations but those that say so read; a store that others work on may answer NOT_FOUND for
  * what a listing has just named.
  */
-import type { ChunkFiles } from '../codec/chunk-source.js';
+import type { ChunkSource } from '../codec/chunk-source.js';
 import type { ChunkIndex } from '../format/chunk-index.js';
 import type { JsonObject } from '../format/json.js';
 import type { Namespace } from '../format/namespace.js';
@@ -62,7 +62,7 @@ export interface Datastore {
   /** Bytes that the distinct chunks of an index take in the store; this asks for each of them. Absent where nobody can be asked. */
   encodedBytes?(index: ChunkIndex): Promise<number>;
   /** The chunks of all indexes, encoded. */
-  readonly chunks: ChunkFiles;
+  readonly chunks: ChunkSource;
   space(): Promise<StoreSpace>;
   /**
    * Calls `listener` within two seconds (of a store on a server: as often as its listings are cheap) with the directory (relative to the store) whose listing changed, among those that were

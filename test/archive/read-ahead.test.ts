@@ -26,7 +26,7 @@ function setUp({ count = 1000, chunkBytes = 4 * mebibyte, windowBytesMax = 32 * 
     asked.push(chunk);
     return true;
   };
-  return { readAhead: new ReadAhead({ count, bytesOf: () => chunkBytes, prefetch }, windowBytesMax), asked };
+  return { readAhead: new ReadAhead({ count, bytesOf: () => chunkBytes, prefetch }, () => windowBytesMax), asked };
 }
 
 test('a first read asks for nothing, the second in a row for the next 8 MiB, then up to the window', () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { codeOf, messageOf } from '../../src/errors.js';
 import { formatBackupTime } from '../../src/format/backup-time.js';
+import { chunkPath } from '../../src/format/chunk-path.js';
 import { groupPath, snapshotPath, type GroupName, type SnapshotName } from '../../src/format/snapshot-name.js';
 import { formatNamespace, type Namespace } from '../../src/format/namespace.js';
 import type { Datastore } from '../../src/store/datastore.js';
@@ -74,7 +75,7 @@ describe.each(['sample', 'vault'] as const)('%s', (name: FixtureStore) => {
         }
         const index = await store.index(snapshot, filename);
         expect([index.size, index.count, index.kind]).toEqual([size, chunks, kind]);
-        const files = new Set(Array.from({ length: index.count }, (_, n) => store.chunks.pathOf(index.digestAt(n))));
+        const files = new Set(Array.from({ length: index.count }, (_, n) => join(store.location, chunkPath(index.digestAt(n)))));
         expect(await store.encodedBytes?.(index)).toBe([...files].reduce((sum, file) => sum + statSync(file).size, 0));
       }
     }

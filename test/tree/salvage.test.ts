@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { chunkPath } from '../../src/format/chunk-path.js';
 import { openDatastore } from '../../src/store/open.js';
 import { openDatastoreTree, type DatastoreTree } from '../../src/tree/datastore-tree.js';
 import type { ExpectedEntry } from '../support/expected.js';
@@ -38,7 +39,7 @@ async function chunkFiles(): Promise<{ file: string; start: number; end: number 
   const store = await openDatastore(directory);
   const index = await store.index(snapshot, 'root.pxar.didx');
   return Array.from({ length: index.count }, (_, n) => ({
-    file: store.chunks.pathOf(index.digestAt(n)),
+    file: join(directory, chunkPath(index.digestAt(n))),
     start: index.startOf(n),
     end: index.endOf(n),
   }));

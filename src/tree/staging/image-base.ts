@@ -10,8 +10,6 @@ import type { ImageMap } from './image-map.js';
 import type { ByteRange } from './image-ranges.js';
 import { imageChunkBytes, type StoredContent } from './image-record.js';
 
-const readAheadBytesMax = 32 << 20;
-
 export interface ImageBaseOptions {
   /** Of the image in the tree, for messages. */
   readonly path: string;
@@ -36,7 +34,7 @@ export class ImageBase implements ChunkUser {
       bytesOf: () => imageChunkBytes,
       prefetch: (chunk: number) => this.#prefetch(chunk),
     };
-    this.#readAhead = new ReadAhead(ahead, Math.min(readAheadBytesMax, cache.bytesMax / 4));
+    this.#readAhead = new ReadAhead(ahead, () => cache.readAheadBytesMax);
     options.damage.register(this);
   }
 
