@@ -25,7 +25,6 @@ export class SmallServer {
   readonly sessions: ServerHttp2Session[] = [];
   readonly servernames: (string | false | null | undefined)[] = [];
   connections = 0;
-  /** Bytes that came before and in the first request of each connection. */
   logins = 0;
   password = 'secret';
   user = 'backup@pbs';
@@ -40,6 +39,8 @@ export class SmallServer {
     stream.respond({ ':status': 200, 'content-type': 'application/json;charset=UTF-8' });
     stream.end('{"data":null}');
   };
+  /** Answers before the body has come; true if it did. */
+  early: ((stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean) | undefined;
   settings: { maxConcurrentStreams?: number; initialWindowSize: number; maxFrameSize: number } = { maxConcurrentStreams: 200, initialWindowSize: 32 << 20, maxFrameSize: 4 << 20 };
   readonly #server: Server;
   readonly #sockets = new Map<TLSSocket, number>();
@@ -138,6 +139,7 @@ export class SmallServer {
     session.on('stream', (stream, headers) => {
       const parts: Buffer[] = [];
       stream.on('error', () => undefined);
+      if (this.early?.(stream, headers) === true) return;
       stream.on('data', (part: Buffer) => parts.push(part));
       stream.on('end', () => {
         this.stream(stream, headers, Buffer.concat(parts));

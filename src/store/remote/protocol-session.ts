@@ -65,6 +65,7 @@ class Http2ProtocolSession implements ProtocolSession {
   readonly #slots: Slots;
   readonly #watch: SilenceWatch;
   #isClosed = false;
+  #isMeasuring = false;
   #reason: Error | undefined;
 
   constructor(session: ClientHttp2Session, socket: Duplex, options: ProtocolSessionOptions) {
@@ -153,6 +154,7 @@ class Http2ProtocolSession implements ProtocolSession {
     const { parts, headers } = encode(request);
     const begun = performance.now();
     const isMeasured = parts === undefined && this.#slots.taken <= measuredTogetherMax;
+    if (!isMeasured) this.#measure();
     const stream = this.#session.request(headers, { endStream: parts === undefined });
     const answer = await abortable<{ status: number; body: Uint8Array<ArrayBuffer> }>(request.signal, (done, fail) => {
       const end = (error: Error): void => {
@@ -194,6 +196,16 @@ class Http2ProtocolSession implements ProtocolSession {
     throw refusalOf(answer, this.#what(request), 'session');
   }
 
+  /** By a PING, where no answer has told for some time. */
+  #measure(): void {
+    const { roundTrips } = this.#options;
+    if (roundTrips.isRecent || this.#isMeasuring) return;
+    this.#isMeasuring = this.#session.ping((error: Error | null, ms: number) => {
+      this.#isMeasuring = false;
+      if (error === null) roundTrips.measured(ms);
+    });
+  }
+
   #send(stream: ClientHttp2Stream, parts: readonly Uint8Array[] | undefined): void {
     if (parts === undefined) return;
     const passed = (): void => {
@@ -210,6 +222,7 @@ class Http2ProtocolSession implements ProtocolSession {
   #streamError(request: SessionRequest, stream: ClientHttp2Stream, error: Error | undefined): Error {
     if (!this.isOpen) return this.#endReason();
     const code = stream.rstCode;
+    if (code === constants.NGHTTP2_PROTOCOL_ERROR) return new StoreError('PROTOCOL', `${this.#what(request)}: the answer breaks the rules of HTTP/2`);
     const reason = code === 0 ? (error === undefined ? 'without an answer' : messageOf(error)) : `with code ${code}`;
     return new StoreError('UNREACHABLE', `${this.#what(request)}: the server ended the request ${reason}`);
   }
