@@ -1,10 +1,12 @@
-/** `pbsfs status`: what is mounted, and how the daemons are. */
+/** `pbsfs status`: what is mounted, and how the daemons are; or how full a datastore is. */
 import { resolve } from 'node:path';
 import { z } from 'zod';
-import { MountError, messageOf } from '../../errors.js';
+import { MountError, codeOf, messageOf } from '../../errors.js';
 import { listMounts, readStatus, type DatastoreMount } from '../../mount/mounts.js';
 import { command, jsonOption } from '../command.js';
 import { LineWriter } from '../output.js';
+import { serverOptions } from '../source-options.js';
+import type { ServerWords } from '../store-status.js';
 import { durationText, sizeText, tableText } from '../text.js';
 
 /** The part of `.pbsfs/status.json` that people are shown. */
@@ -29,16 +31,20 @@ type Status = z.infer<typeof statusSchema>;
 
 export const statusCommand = command({
   name: 'status',
-  summary: 'Show what is mounted, or how one mount is doing',
-  positionals: [{ name: 'MOUNTPOINT', describe: 'one mount, with numbers', optional: true, completion: 'mount' }],
-  options: { json: { ...jsonOption, describe: 'print a JSON object a line for each mount' } },
+  summary: 'Show what is mounted, how one mount is doing, or how full a datastore is',
+  positionals: [{ name: 'MOUNTPOINT|SOURCE', describe: 'one mount, or a datastore (directory or repository), with numbers', optional: true, completion: 'mount' }],
+  options: { fingerprint: serverOptions.fingerprint, timeout: serverOptions.timeout, json: { ...jsonOption, describe: 'print a JSON object a line for each mount' } },
   examples: [
     ['pbsfs status', 'all mounts'],
     ['pbsfs status /mnt/pbs', 'cache, memory and damage of one'],
+    ['pbsfs status /srv/store', 'how full a datastore is, and its last garbage collection'],
   ],
-  statuses: ['failed', 'notFound', 'mountFailed'],
-  run: async ({ json = false }, [mountPoint]) => {
-    await (mountPoint === undefined ? printAll(json) : printOne(resolve(mountPoint), json));
+  statuses: ['failed', 'notFound', 'noAccess', 'mountFailed', 'unreachable'],
+  run: async ({ json = false, ...words }, [place]) => {
+    if (place === undefined) return await printAll(json);
+    const mount = listMounts().findLast((each) => each.mountPoint === resolve(place));
+    if (mount !== undefined) return await printOne(mount, json);
+    await printStore(place, words, json);
   },
 });
 
@@ -64,10 +70,17 @@ function summaryOf(status: unknown): string[] {
   return data === undefined ? ['', 'no answer', ''] : [String(data.driver.pid), durationText(data.uptimeSeconds), String(data.damagedChunks)];
 }
 
-async function printOne(mountPoint: string, json: boolean): Promise<void> {
-  const mount = listMounts().findLast((each) => each.mountPoint === mountPoint);
-  if (mount === undefined) throw new MountError('NOT_MOUNTED', `no datastore is mounted on ${mountPoint}; pbsfs status lists those that are`);
-  const status = await readStatus(mountPoint);
+async function printStore(place: string, words: ServerWords, json: boolean): Promise<void> {
+  try {
+    await (await import('../store-status.js')).printStoreStatus(place, words, json);
+  } catch (cause) {
+    if (!['NOT_A_DATASTORE', 'NOT_FOUND'].includes(codeOf(cause) ?? '')) throw cause;
+    throw new MountError('NOT_MOUNTED', `no datastore is mounted on ${place}, and it is none; pbsfs status lists what is mounted`, { cause });
+  }
+}
+
+async function printOne(mount: DatastoreMount, json: boolean): Promise<void> {
+  const status = await readStatus(mount.mountPoint);
   const out = new LineWriter();
   if (json) await out.json({ ...mount, status });
   else await out.write(textOf(mount, statusSchema.parse(status)));
