@@ -20,7 +20,7 @@ const times = ['2021-05-24T16:09:24Z/', '2021-05-24T16:16:06Z/', '2021-05-24T16:
 /** What follows `pbsfs `, and the whole words that it may become. */
 const cases: [line: string, candidates: string[]][] = [
   ['m', ['mount']],
-  ['', ['mount', 'umount', 'status', 'snapshots', 'ls', 'cat', 'stat', 'init', 'backup', 'restore', 'tar', 'stage', 'commit', 'login', 'logout', 'key', 'completion', '--help', '--version']],
+  ['', ['mount', 'umount', 'status', 'snapshots', 'ls', 'cat', 'stat', 'init', 'backup', 'restore', 'tar', 'stage', 'commit', 'forget', 'prune', 'gc', 'notes', 'protect', 'chown', 'namespace', 'upload-log', 'login', 'logout', 'serve', 'user', 'key', 'completion', '--help', '--version']],
   [`ls ${sample} v`, ['vm/']],
   [`ls ${sample} vm/120/`, [...times.map((time) => `vm/120/${time}`), 'vm/120/latest/']],
   [`ls ${sample} vm/120/2021-05-24T16:1`, [`vm/120/${times[1]}`, `vm/120/${times[2]}`]],
