@@ -29,14 +29,12 @@ async function opened(server: RecordingServer, options: Partial<OpenOptions> = {
   return store;
 }
 
-type AnyStore = Omit<Datastore, 'chunks'>;
-
-async function allNamespaces(store: AnyStore, parent: Namespace = []): Promise<Namespace[]> {
+async function allNamespaces(store: Datastore, parent: Namespace = []): Promise<Namespace[]> {
   const children = await Promise.all((await store.namespaces(parent)).map((name) => allNamespaces(store, [...parent, name])));
   return [parent, ...children.flat()];
 }
 
-async function allSnapshots(store: AnyStore): Promise<SnapshotName[]> {
+async function allSnapshots(store: Datastore): Promise<SnapshotName[]> {
   const groups = await Promise.all((await allNamespaces(store)).map((namespace) => store.groups(namespace)));
   return (await Promise.all(groups.flat().map((group) => store.snapshots(group)))).flat();
 }
@@ -137,7 +135,7 @@ async function codeOrDigest({ chunks }: { readonly chunks: ChunkSource }, index:
   }
 }
 
-const snapshotOf = async (store: AnyStore): Promise<{ snapshot: SnapshotName; image: string; index: ChunkIndex }> => {
+const snapshotOf = async (store: Datastore): Promise<{ snapshot: SnapshotName; image: string; index: ChunkIndex }> => {
   for (const snapshot of await allSnapshots(store)) {
     const { files } = await store.snapshotFacts(snapshot);
     const image = files.find(({ name }) => archiveKind(name) !== 'blob' && name !== 'catalog.pcat1.didx')?.name;

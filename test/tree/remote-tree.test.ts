@@ -1,0 +1,94 @@
+/** The tree of a datastore on a server is that of its directory, to the last byte and attribute, also when the connection breaks all the time. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { unwrapKeyFile } from '../../src/crypto/key-wrap.js';
+import { messageOf } from '../../src/errors.js';
+import { parseKeyFile } from '../../src/format/key-file.js';
+import type { Datastore } from '../../src/store/datastore.js';
+import { openDatastore } from '../../src/store/open.js';
+import { openRemoteDatastore } from '../../src/store/remote/remote-datastore.js';
+import { openDatastoreTree, type DatastoreTree } from '../../src/tree/datastore-tree.js';
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type Ino } from '../../src/vfs/file-system.js';
+import { entryAt, listAll, namesOf, readAll, sha256 } from '../support/file-system-reader.js';
+import { keyPath, storePath } from '../support/fixtures.js';
+import { RecordingServer } from '../support/recording-server.js';
+
+const keys = [
+  unwrapKeyFile(parseKeyFile(readFileSync(keyPath('plain.json')))),
+  unwrapKeyFile(parseKeyFile(readFileSync(keyPath('password.json'))), Buffer.from('correct horse battery staple')),
+];
+
+function treeOf(store: Datastore): DatastoreTree {
+  const tree = openDatastoreTree({ store, keys, namespace: [], cacheBytesMax: 64 << 20, salvage: false, log: () => undefined });
+  onTestFinished(() => tree.close());
+  return tree;
+}
+
+async function servedTree(path: string): Promise<{ readonly server: RecordingServer; readonly tree: DatastoreTree }> {
+  const server = await RecordingServer.start(path);
+  onTestFinished(() => server.close());
+  return { server, tree: treeOf(await openRemoteDatastore(server.repository, server.options())) };
+}
+
+/** A line for each thing in the tree: all that can be seen of it but its inode number. */
+async function* linesOf(tree: DatastoreTree, ino: Ino = tree.root, path = ''): AsyncGenerator<string> {
+  for (const { name } of await listAll(tree, ino)) {
+    const below = `${path}/${name.toString('latin1')}`;
+    const found = await tree.lookup(ino, name);
+    if (found === undefined) throw new Error(`${below} is listed and not there`);
+    const { ino: child, mode, nlink, uid, gid, size, blocks, rdevMajor, rdevMinor, mtime } = found.attributes;
+    const type = mode & S_IFMT;
+    // Directories that have no time of their own have that of the mount.
+    const time = type === S_IFDIR && path.split('/').length < 4 ? 0 : mtime.sec;
+    yield `${below} ${JSON.stringify({ mode, nlink, uid, gid, size, blocks, rdevMajor, rdevMinor, time })} ${await xattrsOf(tree, child)} ${await contentOf(tree, child, type)}`;
+    if (type === S_IFDIR) yield* linesOf(tree, child, below);
+  }
+}
+
+async function contentOf(tree: DatastoreTree, ino: Ino, type: number): Promise<string> {
+  try {
+    if (type === S_IFLNK) return (await tree.readlink(ino)).toString('latin1');
+    return type === S_IFREG ? sha256(await readAll(tree, ino)) : '';
+  } catch (error) {
+    return messageOf(error).replace(/ can't be had.*| has no file .*| is missing.*/, '');
+  }
+}
+
+/** Bytes in the store are only known where it lies. */
+async function xattrsOf(tree: DatastoreTree, ino: Ino): Promise<string> {
+  const names = (await tree.listxattr(ino)).map((name) => name.toString('latin1')).filter((name) => name !== 'user.pbsfs.encoded-size');
+  const values = await Promise.all(names.sort().map(async (name) => `${name}=${(await tree.getxattr(ino, Buffer.from(name, 'latin1')))?.toString('base64')}`));
+  return values.join();
+}
+
+async function all(lines: AsyncGenerator<string>): Promise<string[]> {
+  const found: string[] = [];
+  for await (const line of lines) found.push(line);
+  return found;
+}
+
+describe.each(['sample', 'vault'] as const)('%s', (name) => {
+  test('is the same tree', async () => {
+    const { tree, server } = await servedTree(storePath(name));
+    const expected = await all(linesOf(treeOf(await openDatastore(storePath(name)))));
+    expect(expected.length).toBeGreaterThan(100);
+    expect(await all(linesOf(tree))).toEqual(expected);
+    const chunks = server.requests.filter((line) => line.startsWith('chunk '));
+    expect(chunks.length).toBeGreaterThan(10);
+  }, 180_000);
+});
+
+test('is the same tree while connections break again and again', async () => {
+  const { tree, server } = await servedTree(storePath('sample'));
+  const expected = await all(linesOf(treeOf(await openDatastore(storePath('sample')))));
+  const breaking = setInterval(() => {
+    server.dropConnections();
+  }, 150);
+  onTestFinished(() => {
+    clearInterval(breaking);
+  });
+  expect(await all(linesOf(tree))).toEqual(expected);
+  const status = JSON.parse((await readAll(tree, (await entryAt(tree, namesOf('.pbsfs/status.json'))).attributes.ino)).toString()) as { connection: { reconnections: number } };
+  expect(status.connection.reconnections).toBeGreaterThan(0);
+  expect(JSON.stringify(status)).not.toContain('secret');
+}, 180_000);
