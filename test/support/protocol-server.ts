@@ -37,6 +37,7 @@ async function usersPath(): Promise<string> {
 export interface TestServer {
   readonly server: RunningServer;
   readonly port: number;
+  readonly fingerprint: string;
   readonly store: string;
   readonly audit: AuditRecord[];
   readonly lines: string[];
@@ -46,8 +47,8 @@ export interface TestServer {
 export async function startTestServer(store = emptyStore()): Promise<TestServer> {
   const audit: AuditRecord[] = [];
   const lines: string[] = [];
-  const offers = openOffers();
   const datastore = await openLocalDatastore(store);
+  const offers = openOffers();
   const server = await startServer({
     stores: [{ name: 'store1', path: store, datastore }],
     host: '127.0.0.1',
@@ -63,5 +64,5 @@ export async function startTestServer(store = emptyStore()): Promise<TestServer>
     await offers.close();
     await datastore.close();
   });
-  return { server, port: server.port, store, audit, lines };
+  return { server, port: server.port, fingerprint: certificate.fingerprint, store, audit, lines };
 }

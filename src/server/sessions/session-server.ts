@@ -179,4 +179,5 @@ function drain(stream: ServerHttp2Stream): void {
     bytes += piece.length;
     if (bytes > drainedBytesMax) stream.close();
   });
+  stream.resume();
 }
