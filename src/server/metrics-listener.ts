@@ -1,14 +1,20 @@
 /** `/metrics` for Prometheus: plain HTTP without a login, so at an address of its own that is only opened when asked for. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import type { Metrics } from './metrics.js';
 
 const type = 'text/plain; version=0.0.4; charset=utf-8';
 const connectionsMax = 32;
 const requestMs = 10_000;
 
-/** Gives what closes it. EADDRINUSE and the like. */
-export async function listenForMetrics({ host, port }: { readonly host: string; readonly port: number }, metrics: Metrics): Promise<() => Promise<void>> {
+export interface MetricsListener {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** EADDRINUSE and the like. */
+export async function listenForMetrics({ host, port }: { readonly host: string; readonly port: number }, metrics: Metrics): Promise<MetricsListener> {
   const server = createServer({ requestTimeout: requestMs, headersTimeout: requestMs }, (request, response) => {
     const isThere = request.url === '/metrics' && (request.method === 'GET' || request.method === 'HEAD');
     response.writeHead(isThere ? 200 : 404, { 'content-type': type });
@@ -17,9 +23,12 @@ export async function listenForMetrics({ host, port }: { readonly host: string; 
   server.maxConnections = connectionsMax;
   server.listen({ host, port });
   await once(server, 'listening');
-  return async () => {
-    server.close();
-    server.closeAllConnections();
-    await once(server, 'close');
+  return {
+    port: (server.address() as AddressInfo).port,
+    async close() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
   };
 }

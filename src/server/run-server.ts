@@ -51,15 +51,20 @@ export async function runServer(request: ServeRequest, log: (line: string) => vo
     accessLog: request.accessLog === undefined ? undefined : openLineLog(request.accessLog, log),
     log,
   });
-  const closeMetrics = request.metrics === undefined ? undefined : await listenForMetrics(request.metrics, server.context.metrics);
-  const place = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${server.port}`;
+  const metrics = request.metrics === undefined ? undefined : await listenForMetrics(request.metrics, server.context.metrics);
+  const place = placeText({ ...listen, port: server.port });
   log(`${stores.map(({ name, path }) => `${path} as ${name}`).join(', ')} on https://${place}`);
   log(`the fingerprint of its certificate is ${identity.fingerprint}`);
+  if (request.metrics !== undefined && metrics !== undefined) log(`metrics are on http://${placeText({ ...request.metrics, port: metrics.port })}/metrics`);
   await notifyReady(`serving on ${place}`, log);
   await untilSignal(server, request.drainTimeoutMs, log);
-  await closeMetrics?.();
+  await metrics?.close();
   await offers.close();
   for (const { datastore } of stores) await datastore.close();
+}
+
+function placeText({ host, port }: ListenAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 async function openStores(stores: ServeRequest['stores']): Promise<readonly ServedStore[]> {
