@@ -1,6 +1,10 @@
 /** A server on loopback with the users that tests of its sessions need. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { hashSecret } from '../../src/server/access/secret-hash.js';
 import type { AuditRecord } from '../../src/server/audit-log.js';
@@ -18,10 +22,11 @@ const roles = [
   ['other@pbs', 'DatastoreBackup'],
   ['reader@pbs', 'DatastoreReader'],
   ['power@pbs', 'DatastorePowerUser'],
+  ['admin@pbs', 'DatastoreAdmin'],
 ] as const;
 let users: string | undefined;
 
-async function usersPath(): Promise<string> {
+export async function usersPath(): Promise<string> {
   if (users !== undefined) return users;
   const path = join(scratchDirectory(), 'users.json');
   const secret = await hashSecret(password);
@@ -65,4 +70,31 @@ export async function startTestServer(store = emptyStore()): Promise<TestServer>
     await datastore.close();
   });
   return { server, port: server.port, fingerprint: certificate.fingerprint, store, audit, lines };
+}
+
+export interface ServerProcess {
+  readonly port: number;
+  /** The most memory that it had so far, and its open sessions. */
+  memory(): Promise<{ bytes: number; sessions: number }>;
+}
+
+/** Ended when the test ends. */
+export async function startServerProcess(store: string): Promise<ServerProcess> {
+  const program = fileURLToPath(new URL('session-server-program.js', import.meta.url));
+  const child = spawn(process.execPath, [program, store, await usersPath()], { stdio: ['pipe', 'pipe', 'inherit'] });
+  onTestFinished(async () => {
+    const ended = once(child, 'exit');
+    child.stdin.end();
+    await ended;
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async (): Promise<string> => ((await lines.next()) as IteratorResult<string, string>).value;
+  return {
+    port: Number(await next()),
+    memory: async () => {
+      child.stdin.write('memory\n');
+      const [bytes = 0, sessions = 0] = (await next()).split(' ').map(Number);
+      return { bytes, sessions };
+    },
+  };
 }

@@ -96,9 +96,10 @@ async function explained({ listings, api }: RemoteBackupParts, snapshot: Snapsho
     }
     return new StoreError('LOCKED', `${path} can't be written to now, most likely because another backup of it is running: ${refusal.text}`, options);
   } catch (error) {
-    // Of a group that is not there, or is not shown to who asks.
-    if (codeOf(error) !== 'NOT_FOUND') return refusal;
-    return messageOf(error).includes('no group') ? refusal : (error as Error);
+    if (codeOf(error) !== 'NOT_FOUND' || refusal.status === 404) return error as Error;
+    // A server does not show a group that is not there, nor one of another user to who may not read it.
+    const text = `${path} is not shown to ${api.repository.authId}, most likely because it belongs to another user: ${refusal.text}`;
+    return new StoreError('NOT_OWNER', text, options);
   }
 }
 
