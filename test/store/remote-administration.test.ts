@@ -8,8 +8,9 @@ import type { SnapshotName } from '../../src/format/snapshot-name.js';
 import type { Administration } from '../../src/store/administration.js';
 import type { Datastore } from '../../src/store/datastore.js';
 import { openLocalDatastore } from '../../src/store/local/local-datastore.js';
-import { openRemoteDatastore } from '../../src/store/remote/remote-datastore.js';
+import { openRemoteDatastore, type RemoteDatastore } from '../../src/store/remote/remote-datastore.js';
 import { encodeBlob } from '../support/chunks.js';
+import { password, startTestServer } from '../support/protocol-server.js';
 import { RecordingServer } from '../support/recording-server.js';
 import { copyOfStore } from '../support/scratch.js';
 
@@ -41,7 +42,8 @@ const steps: Record<string, Step> = {
   'a new owner': (a, { group: [first] }) => a.changeOwner(groupOf(first), 'somebody@pbs!token'),
   'no owner': (a, { group: [first] }) => a.changeOwner(groupOf(first), 'nobody'),
   'an owner of nothing': (a, { group: [first] }) => a.changeOwner({ ...groupOf(first), id: 'nobody' }, 'somebody@pbs'),
-  'a log, once': async (a, { other }) => [await codeOfFailure(a.writeLog(other, encodeBlob(Buffer.from('log')))), await codeOfFailure(a.writeLog(other, encodeBlob(Buffer.from('log'))))],
+  // Only the owner sends one.
+  'a log, once': async (a, { other }) => [await a.changeOwner(groupOf(other), 'admin@pbs'), await codeOfFailure(a.writeLog(other, encodeBlob(Buffer.from('log')))), await codeOfFailure(a.writeLog(other, encodeBlob(Buffer.from('log'))))],
   'a log of nothing': (a, { other }) => a.writeLog({ ...other, time: 5 }, encodeBlob(Buffer.from('log'))),
   'prune, asked': (a, { group: [first] }) => a.prune(groupOf(first), { last: 1 }, { dryRun: true }),
   'prune, done': (a, { group: [first] }) => a.prune(groupOf(first), { last: 1 }, { dryRun: false }),
@@ -83,18 +85,36 @@ function contentOf(directory: string): string[] {
     .sort();
 }
 
-describe.each([{ isOld: false }, { isOld: true }])('server before 4.0: $isOld', ({ isOld }) => {
-  test.each(Object.entries(steps).filter(([name]) => !isOld || name.includes('removed') || name.includes('protected')))('%s', async (_name, step) => {
+/** A datastore of each kind of server. */
+const servers: Record<string, (directory: string) => Promise<RemoteDatastore>> = {
+  'server of version 4': (directory) => recorded(directory, false),
+  'server before 4.0': (directory) => recorded(directory, true),
+  'our own server': async (directory) => {
+    const { port, fingerprint } = await startTestServer(directory);
+    const options = { environment: { PBS_PASSWORD: password, PATH: process.env['PATH'] }, fingerprint, warn: () => undefined };
+    const store = await openRemoteDatastore({ authId: 'admin@pbs', host: '127.0.0.1', port, store: 'store1' }, options);
+    onTestFinished(() => store.close());
+    return store;
+  },
+};
+
+async function recorded(directory: string, isOld: boolean): Promise<RemoteDatastore> {
+  const server = await RecordingServer.start(directory);
+  server.isOld = isOld;
+  const store = await openRemoteDatastore(server.repository, server.options());
+  onTestFinished(async () => {
+    await store.close();
+    await server.close();
+  });
+  return store;
+}
+
+describe.each(Object.entries(servers))('%s', (kind, open) => {
+  test.each(Object.entries(steps).filter(([name]) => !kind.includes('before') || name.includes('removed') || name.includes('protected')))('%s', async (_name, step) => {
     const [near, far] = [copyOfStore('sample'), copyOfStore('sample')];
     const local = await openLocalDatastore(near);
-    const server = await RecordingServer.start(far);
-    server.isOld = isOld;
-    const remote = await openRemoteDatastore(server.repository, server.options());
-    onTestFinished(async () => {
-      await remote.close();
-      await server.close();
-      await local.close();
-    });
+    onTestFinished(() => local.close());
+    const remote = await open(far);
     const names = await namesOf(local);
     const expected = await codeOfFailure(step(await local.administration(() => undefined), names));
     expect(await codeOfFailure(step(await remote.administration(() => undefined), names))).toEqual(expected);

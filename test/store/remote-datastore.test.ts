@@ -1,20 +1,21 @@
 /** A datastore on a server is what the same datastore is as a directory; what it asks for, how often, and what becomes of it when the server goes away. */
-import { cpSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import type { ChunkSource, FetchedChunks } from '../../src/codec/chunk-source.js';
 import { codeOf, messageOf } from '../../src/errors.js';
 import { archiveKind } from '../../src/format/archive-name.js';
 import type { ChunkIndex } from '../../src/format/chunk-index.js';
 import type { JsonValue } from '../../src/format/json.js';
-import { formatNamespace, type Namespace } from '../../src/format/namespace.js';
 import { groupPath, parseSnapshotPath, snapshotPath, type GroupName, type SnapshotName } from '../../src/format/snapshot-name.js';
 import type { Datastore } from '../../src/store/datastore.js';
 import { openLocalDatastore } from '../../src/store/local/local-datastore.js';
 import { openRemoteDatastore, type RemoteDatastore } from '../../src/store/remote/remote-datastore.js';
 import type { OpenOptions } from '../../src/store/open-options.js';
 import { storePath } from '../support/fixtures.js';
-import { RecordingServer, sha256 } from '../support/recording-server.js';
+import { sha256 } from '../support/file-system-reader.js';
+import { password, startTestServer, type TestServer } from '../support/protocol-server.js';
+import { allSnapshots, expectSameContents, expectSameListings, fetched } from '../support/same-store.js';
+import { RecordingServer } from '../support/recording-server.js';
 import { copyOfStore } from '../support/scratch.js';
 
 async function served(path: string): Promise<RecordingServer> {
@@ -29,25 +30,17 @@ async function opened(server: RecordingServer, options: Partial<OpenOptions> = {
   return store;
 }
 
-async function allNamespaces(store: Datastore, parent: Namespace = []): Promise<Namespace[]> {
-  const children = await Promise.all((await store.namespaces(parent)).map((name) => allNamespaces(store, [...parent, name])));
-  return [parent, ...children.flat()];
-}
-
-async function allSnapshots(store: Datastore): Promise<SnapshotName[]> {
-  const groups = await Promise.all((await allNamespaces(store)).map((namespace) => store.groups(namespace)));
-  return (await Promise.all(groups.flat().map((group) => store.snapshots(group)))).flat();
-}
-
 function required(path: string): SnapshotName {
   const name = parseSnapshotPath(path);
   if (name === undefined) throw new Error(path);
   return name;
 }
 
-async function fetched(chunks: FetchedChunks, index: ChunkIndex, n: number): Promise<string> {
-  const length = index.endOf(n) - index.startOf(n);
-  return sha256(await chunks.fetch({ digest: index.digestAt(n), length, keyNumber: -1, origin: index }));
+async function openedFrom({ port, fingerprint }: TestServer, authId: string): Promise<RemoteDatastore> {
+  const options = { environment: { PBS_PASSWORD: password, PATH: process.env['PATH'] }, fingerprint, warn: () => undefined };
+  const store = await openRemoteDatastore({ authId, host: '127.0.0.1', port, store: 'store1' }, options);
+  onTestFinished(() => store.close());
+  return store;
 }
 
 async function codeAndText(work: Promise<unknown>): Promise<string> {
@@ -66,74 +59,30 @@ afterEach(() => {
 describe.each(['sample', 'vault'] as const)('%s', (name) => {
   test('is listed as the local one is', async () => {
     const local = await openLocalDatastore(storePath(name));
+    onTestFinished(() => local.close());
     const server = await served(storePath(name));
-    const remote = await opened(server);
-    const namespaces = await allNamespaces(local);
-    expect(await allNamespaces(remote)).toEqual(namespaces);
-    const seen = { namespaces: namespaces.map(formatNamespace), facts: [] as unknown[] };
-    for (const namespace of namespaces) {
-      const groups = await local.groups(namespace);
-      expect(await remote.groups(namespace)).toEqual(groups);
-      for (const group of groups) {
-        expect(await remote.groupFacts(group), groupPath(group)).toEqual(await local.groupFacts(group));
-        const snapshots = await local.snapshots(group);
-        expect(await remote.snapshots(group)).toEqual(snapshots);
-        for (const snapshot of snapshots) {
-          const [mine, theirs] = [await local.snapshotFacts(snapshot), await remote.snapshotFacts(snapshot)];
-          expect({ ...theirs, version: '', files: theirs.files.map((file) => file.name) }, snapshotPath(snapshot)).toEqual({
-            ...mine,
-            version: '',
-            files: mine.files.map((file) => file.name),
-          });
-          for (const { name: file, size } of theirs.files) {
-            if (size !== undefined) expect([file, size]).toEqual([file, mine.files.find((each) => each.name === file)?.size]);
-            if (archiveKind(file) !== 'blob') expect(size).toBeUndefined();
-          }
-          seen.facts.push(theirs);
-        }
-      }
-    }
-    expect(seen.facts.length).toBeGreaterThan(5);
+    const namespaces = (await expectSameListings(local, await opened(server))).length;
     // One question of a kind for each namespace, however much is asked.
-    expect(server.counted('GET /admin/datastore/store1/groups')).toBe(namespaces.length);
-    expect(server.counted('GET /admin/datastore/store1/snapshots')).toBe(namespaces.length);
-    await local.close();
+    expect(server.counted('GET /admin/datastore/store1/groups')).toBe(namespaces);
+    expect(server.counted('GET /admin/datastore/store1/snapshots')).toBe(namespaces);
   });
 
   test.each([true, false])('gives the same manifests, blobs, indexes and chunks, with downloads: %s', async (hasDownload) => {
     const local = await openLocalDatastore(storePath(name));
+    onTestFinished(() => local.close());
     const server = await served(storePath(name));
     server.hasDownload = hasDownload;
-    const remote = await opened(server);
-    let chunks = 0;
-    for (const snapshot of await allSnapshots(local)) {
-      for (const { name: file } of (await local.snapshotFacts(snapshot)).files) {
-        const place = `${snapshotPath(snapshot)}/${file}`;
-        if (archiveKind(file) === 'blob') {
-          expect(sha256(await remote.blob(snapshot, file)), place).toBe(sha256(await local.blob(snapshot, file)));
-          continue;
-        }
-        const [mine, theirs] = [await local.index(snapshot, file), await remote.index(snapshot, file)];
-        expect([theirs.kind, theirs.size, theirs.count, theirs.computeCsum()], place).toEqual([mine.kind, mine.size, mine.count, mine.computeCsum()]);
-        const numbers = [...new Set([0, mine.count >> 1, mine.count - 1])];
-        for (const n of numbers) expect(await codeOrDigest(remote, theirs, n), place).toBe(await codeOrDigest(local, mine, n));
-        chunks += numbers.length;
-      }
-    }
-    expect(chunks).toBeGreaterThan(5);
-    await local.close();
+    await expectSameContents(local, await opened(server));
+  });
+
+  test('is the same on our own server', async () => {
+    const local = await openLocalDatastore(storePath(name));
+    onTestFinished(() => local.close());
+    const remote = await openedFrom(await startTestServer(storePath(name)), 'reader@pbs');
+    await expectSameListings(local, remote);
+    await expectSameContents(local, remote);
   });
 });
-
-/** Of the file of a chunk; the code if there is none. */
-async function codeOrDigest({ chunks }: { readonly chunks: ChunkSource }, index: ChunkIndex, n: number): Promise<string> {
-  try {
-    if (chunks.kind === 'fetched') return await fetched(chunks, index, n);
-    return sha256(readFileSync(chunks.pathOf(index.digestAt(n))));
-  } catch (error) {
-    return codeOf(error)?.replace('ENOENT', 'CHUNK_MISSING') ?? 'none';
-  }
-}
 
 const snapshotOf = async (store: Datastore): Promise<{ snapshot: SnapshotName; image: string; index: ChunkIndex }> => {
   for (const snapshot of await allSnapshots(store)) {
@@ -320,11 +269,11 @@ describe('sessions', () => {
     const { snapshot, index } = await snapshotOf(first);
     const nameless = { digest: index.digestAt(0), length: index.endOf(0), keyNumber: -1 };
     const expected = await fetched(first.chunks, index, 0);
-    expect(sha256(await first.chunks.fetch(nameless))).toBe(expected);
+    expect(sha256(Buffer.from(await first.chunks.fetch(nameless)))).toBe(expected);
     const second = await opened(server);
     expect(await codeAndText(second.chunks.fetch(nameless))).toMatch(/^CHUNK_MISSING .* is in no snapshot that was read/);
     const held = await second.holdSnapshot(snapshot, () => undefined);
-    expect(sha256(await second.chunks.fetch(nameless))).toBe(expected);
+    expect(sha256(Buffer.from(await second.chunks.fetch(nameless)))).toBe(expected);
     held.release();
   });
 });

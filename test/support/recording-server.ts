@@ -2,7 +2,6 @@
  * A server of one datastore as the protocol's recordings have it, over real TLS and HTTP/2: listings and reader sessions of a local store. It records
  * what it is asked, and can be slow, lose its connections, go away and come back. Format: protocol, sections 5, 8, 9 and 11.
  */
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
@@ -324,8 +323,4 @@ function snapshotOf(query: Query): SnapshotName {
     id: query.get('backup-id') ?? '',
     time: Number(query.get('backup-time')),
   };
-}
-
-export function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
 }
