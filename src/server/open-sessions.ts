@@ -31,6 +31,8 @@ interface Deferred {
 export class OpenSessions {
   readonly #open = new Set<OpenSession>();
   #isDraining = false;
+  /** What comes to be a session now is broken off, too. */
+  #isBroken = false;
 
   constructor(
     readonly protocols: readonly Protocol[],
@@ -72,6 +74,7 @@ export class OpenSessions {
   }
 
   #destroyAll(): void {
+    this.#isBroken = true;
     if (this.#open.size > 0) this.context.log(`${this.#open.size} sessions did not end in time and are broken off`);
     for (const { http2: session } of this.#open) session?.destroy();
   }
@@ -117,6 +120,7 @@ export class OpenSessions {
     }
     if (attached === undefined) return await session.abandon();
     entry.http2 = attached;
+    if (this.#isBroken) attached.destroy();
     await session.serve(attached);
   }
 }
