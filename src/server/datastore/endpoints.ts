@@ -1,6 +1,8 @@
 /** All calls of a datastore. Format: protocol, section 8.1. */
 import type { Endpoint } from '../endpoint.js';
+import { archiveFileEndpoint, catalogEndpoint } from './archive-files.js';
 import { uploadLogEndpoint } from './backup-log.js';
+import { downloadDecodedEndpoint, downloadEndpoint } from './download.js';
 import { gcStartEndpoint, gcStatusEndpoint } from './garbage.js';
 import { filesEndpoint, groupsEndpoint, snapshotsEndpoint } from './listings.js';
 import { createNamespaceEndpoint, deleteNamespaceEndpoint, namespacesEndpoint } from './namespaces.js';
@@ -27,4 +29,8 @@ export const datastoreEndpoints: readonly Endpoint[] = [
   namespacesEndpoint,
   createNamespaceEndpoint,
   deleteNamespaceEndpoint,
+  downloadEndpoint,
+  downloadDecodedEndpoint,
+  catalogEndpoint,
+  archiveFileEndpoint,
 ];
