@@ -36,7 +36,7 @@ async function tried(repository: string, access: ServerAccess, { askPassword, co
       }),
   });
   try {
-    await server.call('GET', '/version');
+    await server.logIn();
   } finally {
     await server.close();
   }

@@ -41,7 +41,7 @@ type Connect = (signal: AbortSignal) => Promise<TLSSocket>;
 export class HttpClient {
   readonly #host: string;
   readonly #closing = new AbortController();
-  readonly #agent: Agent;
+  readonly #agent: ConnectionPool;
   /** The agent counts connections only when they are made. */
   readonly #slots = new Slots(connectionsMax);
 
@@ -49,6 +49,11 @@ export class HttpClient {
   constructor(host: string, connect: Connect) {
     this.#host = host;
     this.#agent = new ConnectionPool(connect, this.#closing.signal);
+  }
+
+  /** Has a connection for the next request, whatever that takes: UNREACHABLE, UNTRUSTED, PROTOCOL. */
+  async connect(): Promise<void> {
+    await this.#agent.prepare();
   }
 
   /** UNREACHABLE, UNTRUSTED, PROTOCOL, INTERRUPTED. */
@@ -185,9 +190,14 @@ class Clock {
   }
 }
 
+function ignore(): void {
+  return undefined;
+}
+
 class ConnectionPool extends Agent {
   readonly #connect: Connect;
   readonly #signal: AbortSignal;
+  #ready: TLSSocket | undefined;
 
   constructor(connect: Connect, signal: AbortSignal) {
     super({ keepAlive: true, timeout: idleMsMax });
@@ -195,9 +205,20 @@ class ConnectionPool extends Agent {
     this.#signal = signal;
   }
 
+  async prepare(): Promise<void> {
+    this.#ready ??= await this.#connect(this.#signal);
+    // It may be lost before it is used; then there is another one.
+    this.#ready.on('error', ignore);
+  }
+
+  override destroy(): void {
+    this.#ready?.destroy();
+    super.destroy();
+  }
+
   /** Gives the connection later. */
   override createConnection(_options: unknown, done: (error: Error | null, socket: Duplex) => void): undefined {
-    this.#connect(this.#signal).then(
+    this.#next().then(
       (socket) => {
         done(null, socket);
       },
@@ -205,5 +226,13 @@ class ConnectionPool extends Agent {
         done(error as Error, undefined as unknown as Duplex);
       },
     );
+  }
+
+  async #next(): Promise<TLSSocket> {
+    const ready = this.#ready;
+    this.#ready = undefined;
+    if (ready === undefined || ready.destroyed) return await this.#connect(this.#signal);
+    ready.off('error', ignore);
+    return ready;
   }
 }

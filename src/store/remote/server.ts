@@ -59,7 +59,7 @@ export class Server implements ServerApi {
 
   constructor(repository: Repository, options: OpenOptions) {
     const { host, port, authId } = repository;
-    const { environment } = options;
+    const { environment, askPassword } = options;
     const state = new ClientState(environment);
     const trust = new Trust(host, options, state);
     const proxy = proxyOf(environment);
@@ -71,7 +71,7 @@ export class Server implements ServerApi {
     );
     this.#authentication =
       parseAuthId(authId).token === undefined
-        ? new TicketAuthentication(authId, host, options, state, (user, password) => this.#logIn(user, password))
+        ? new TicketAuthentication(authId, host, { ...options, askPassword: askPassword && ((user) => this.#ask(user, askPassword)) }, state, (user, password) => this.#logIn(user, password))
         : new TokenAuthentication(authId, options);
   }
 
@@ -192,6 +192,12 @@ export class Server implements ServerApi {
       bytesMax,
       signal,
     };
+  }
+
+  /** Nobody types a password for a server that is not there, or is another one. */
+  async #ask(user: string, askPassword: (user: string) => Promise<string>): Promise<string> {
+    await this.#http.connect();
+    return await askPassword(user);
   }
 
   async #logIn(username: string, password: string): Promise<Ticket> {
