@@ -143,12 +143,14 @@ export class Listener {
     if (pending > pipelinedMax) return void socket.destroy();
     socket.setMaxListeners(listenersPerRequest * pipelinedMax);
     this.#pending.set(socket, pending);
-    await this.#options.handle(new Exchange(request, response, head));
+    await this.#options.handle(new Exchange(request, response, head)).catch(() => socket.destroy());
     this.#pending.set(socket, (this.#pending.get(socket) ?? 1) - 1);
   }
 
   async #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     socket.on('error', () => undefined);
+    // Before the answers to earlier requests: there is no telling which bytes would be whose.
+    if ((this.#pending.get(socket) ?? 0) > 0) return void socket.destroy();
     const response = new ServerResponse(request);
     response.assignSocket(socket);
     await this.#exchange(request, response, head);

@@ -82,20 +82,21 @@ function auditOf(path: string | undefined, log: (line: string) => void): AuditLo
   };
 }
 
-/** The first signal lets run what runs, the second ends it. */
+/** The first signal lets run what runs, the second breaks it off, and a third one ends the process where it stands. */
 async function untilSignal(server: RunningServer, drainTimeoutMs: number, log: (line: string) => void): Promise<void> {
   let signalledMs: number | undefined;
   await new Promise<void>((resolve) => {
     const onSignal = (signal: string): void => {
-      if (signalledMs !== undefined) {
-        if (performance.now() - signalledMs < repeatMs) return;
+      if (signalledMs === undefined) {
+        signalledMs = performance.now();
+        log(`${signal}: ending, after ${server.sessionCount()} sessions that are open; a second signal breaks them off`);
+        void notifyStopping('ending', log);
+        void server.drain(drainTimeoutMs).then(resolve);
+      } else if (performance.now() - signalledMs > repeatMs) {
         log(`${signal} again: ending now`);
-        return void server.drain(0);
+        for (const each of signals) process.off(each, onSignal);
+        void server.drain(0).then(resolve);
       }
-      signalledMs = performance.now();
-      log(`${signal}: ending, after ${server.sessionCount()} sessions that are open`);
-      void notifyStopping('ending', log);
-      void server.drain(drainTimeoutMs).then(resolve);
     };
     for (const signal of signals) process.on(signal, onSignal);
   });
