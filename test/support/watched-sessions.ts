@@ -14,7 +14,7 @@ export interface Watched {
   /** Called before each request of a backup session; may cut(). */
   before: (request: SessionRequest) => void;
   /** Ends all connections without a word. */
-  cut(): void;
+  readonly cut: () => void;
 }
 
 export async function watchedStore(options: { readonly directory?: string; readonly user?: string } = {}): Promise<Watched> {
@@ -80,7 +80,7 @@ function text(parameters: Parameters): string {
     .join('&');
 }
 
-async function cutProxy(target: number): Promise<{ readonly port: number; cut(): void }> {
+async function cutProxy(target: number): Promise<{ readonly port: number; readonly cut: () => void }> {
   const sockets = new Set<Socket>();
   const proxy = createServer((client) => {
     const server = connect(target, '127.0.0.1');

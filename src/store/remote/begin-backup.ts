@@ -1,7 +1,7 @@
 /** The way into a backup session of a server. Format: protocol, sections 9.1, 9.2 and 10.2. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FetchedChunks } from '../../codec/chunk-source.js';
-import { FileError, StoreError, codeOf, messageOf } from '../../errors.js';
+import { FileError, StoreError, codeOf } from '../../errors.js';
 import { manifestFileName } from '../../format/archive-name.js';
 import { parseAuthId } from '../../format/auth-id.js';
 import { formatBackupTime } from '../../format/backup-time.js';
@@ -70,7 +70,7 @@ async function connect(parts: RemoteBackupParts, snapshot: SnapshotName, signal:
 /** A server gives a new group to whoever makes it. */
 function checkOwner(owner: string | undefined, authId: string): void {
   if (owner === undefined || owner === authId) return;
-  const text = `a server gives new groups to who makes them, here ${authId}: log in as ${owner}, or change the owner afterwards (pbsfs owner)`;
+  const text = `a server gives new groups to who makes them, here ${authId}: log in as ${owner}, or change the owner afterwards (pbsfs chown)`;
   throw new FileError('NOT_SUPPORTED', text);
 }
 

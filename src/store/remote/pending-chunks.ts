@@ -10,7 +10,8 @@ import type { StorerStatistics } from '../../codec/chunk-storer.js';
 import type { ContentMemory } from '../../codec/content-memory.js';
 import type { EncryptionKey } from '../../crypto/encryption-key.js';
 import { chunkPath } from '../../format/chunk-path.js';
-import type { ChunkWriter, ChunkWriterOptions, StoredChunk } from '../chunk-writer.js';
+import type { ChunkWriter, ChunkWriterOptions, ReusedChunk, StoredChunk } from '../chunk-writer.js';
+import { CloneSources, type SnapshotHolder } from './clone-sources.js';
 import { LocalChunks } from '../local/chunks.js';
 
 const memoryBytes = 160 << 20;
@@ -41,60 +42,84 @@ export interface OpenedPending {
   readonly writer: ChunkWriter;
 }
 
-/** NOT_SUPPORTED without a directory for them. */
-export function openPendingWriter({ spool, key }: ChunkWriterOptions): OpenedPending {
+/** `ended`: called when the writer is closed. NOT_SUPPORTED without a directory for them. */
+export async function openPendingWriter({ spool, key, warn }: ChunkWriterOptions, holder: SnapshotHolder, ended: () => void): Promise<OpenedPending> {
   if (spool === undefined) throw new FileError('NOT_SUPPORTED', 'a server takes chunks only for a snapshot that is being written; they need a spool to wait in');
   const directory = join(spool, 'pending-chunks');
   const temporaryDirectory = join(directory, 'tmp');
   for (const path of [temporaryDirectory, join(directory, '.chunks')]) mkdirSync(path, { recursive: true, mode: 0o700 });
   const store = { location: directory, owner: undefined, syncLevel: 'filesystem' } as const;
+  const sources = new CloneSources(join(directory, 'clone-sources.json'), holder);
+  await sources.holdAgain(warn);
   const chunks = new LocalChunks({ store, key, temporaryDirectory, memoryBytes });
-  return { pending: new PendingChunks(directory), writer: new PendingWriter(chunks, key, directory) };
+  return { pending: new PendingChunks(directory), writer: new PendingWriter({ chunks, sources, key, directory, ended }) };
+}
+
+interface WriterParts {
+  readonly chunks: LocalChunks;
+  readonly sources: CloneSources;
+  readonly key: EncryptionKey | undefined;
+  readonly directory: string;
+  readonly ended: () => void;
 }
 
 class PendingWriter implements ChunkWriter {
-  readonly key: EncryptionKey | undefined;
-  readonly #chunks: LocalChunks;
-  readonly #directory: string;
+  readonly #parts: WriterParts;
   #closing: Promise<void> | undefined;
 
-  constructor(chunks: LocalChunks, key: EncryptionKey | undefined, directory: string) {
-    this.key = key;
-    this.#chunks = chunks;
-    this.#directory = directory;
+  constructor(parts: WriterParts) {
+    this.#parts = parts;
+  }
+
+  get key(): EncryptionKey | undefined {
+    return this.#parts.key;
   }
 
   get memory(): ContentMemory {
-    return this.#chunks.memory;
+    return this.#parts.chunks.memory;
   }
 
   get statistics(): StorerStatistics {
-    return this.#chunks.statistics;
+    return this.#parts.chunks.statistics;
   }
 
   putChunk(content: Buffer): Promise<StoredChunk> {
-    return this.#chunks.putChunk(content);
+    return this.#parts.chunks.putChunk(content);
   }
 
   putZeros(length: number): Promise<StoredChunk> {
-    return this.#chunks.putZeros(length);
+    return this.#parts.chunks.putZeros(length);
   }
 
-  /** What does not wait here was taken from a snapshot on the server: whether it is there shows when it is read, or sent. */
-  reuseChunks(): Promise<readonly number[]> {
-    return Promise.resolve([]);
+  /** What does not wait here is of a snapshot, which is kept. */
+  async reuseChunks(chunks: readonly ReusedChunk[]): Promise<readonly number[]> {
+    const { chunks: waiting, sources } = this.#parts;
+    const others = await waiting.reuseChunks(chunks);
+    const missing: number[] = [];
+    for (const position of others) {
+      const digest = chunks[position]?.digest ?? Buffer.alloc(0);
+      if (!(await sources.keep(digest))) missing.push(position);
+    }
+    return missing;
   }
 
   sync(): Promise<void> {
-    return this.#chunks.sync();
+    return this.#parts.chunks.sync();
   }
 
   close(): Promise<void> {
-    return (this.#closing ??= this.#chunks.close());
+    return (this.#closing ??= this.#close());
   }
 
   async discard(): Promise<void> {
     await this.close();
-    await rm(this.#directory, { recursive: true, force: true });
+    await rm(this.#parts.directory, { recursive: true, force: true });
+  }
+
+  async #close(): Promise<void> {
+    const { chunks, sources, ended } = this.#parts;
+    ended();
+    sources.release();
+    await chunks.close();
   }
 }

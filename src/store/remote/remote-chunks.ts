@@ -43,6 +43,14 @@ export class RemoteChunks implements FetchedChunks {
     this.#places.add(place, index);
   }
 
+  /** One that has the chunk, a held one first. Undefined if none is known, after those that are held were looked through. */
+  async snapshotWith(digest: Buffer): Promise<SnapshotName | undefined> {
+    if (this.#places.placesOf(digest).next().done === true) await this.#searchHeld();
+    const places = [...this.#places.placesOf(digest)].map(({ snapshot }) => snapshot);
+    const held = new Set(this.#readers.held().map(snapshotPath));
+    return places.find((snapshot) => held.has(snapshotPath(snapshot))) ?? places[0];
+  }
+
   async fetch(chunk: ChunkRef): Promise<Uint8Array<ArrayBuffer>> {
     let failure: Error | undefined;
     for await (const place of this.#candidates(chunk)) {

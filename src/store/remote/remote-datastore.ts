@@ -119,7 +119,13 @@ export class RemoteDatastore implements Datastore {
 
   async openChunkWriter(options: ChunkWriterOptions): Promise<ChunkWriter> {
     const { openPendingWriter } = await import('./pending-chunks.js');
-    const { pending, writer } = openPendingWriter(options);
+    const holder = {
+      snapshotWith: (digest: Buffer) => this.#chunks.snapshotWith(digest),
+      hold: (snapshot: SnapshotName) => this.holdSnapshot(snapshot, options.warn),
+    };
+    const { pending, writer } = await openPendingWriter(options, holder, () => {
+      this.#ahead.pending = undefined;
+    });
     this.#ahead.pending = pending;
     return writer;
   }

@@ -116,7 +116,7 @@ export class Spool {
 export interface CommitRecord {
   /** Seconds since 1970. */
   readonly time: number;
-  /** SHA-256 of the encoded manifest, in hex. */
+  /** SHA-256 of what the manifest says of the files, in hex. */
   readonly manifest: string;
 }
 

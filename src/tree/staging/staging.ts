@@ -5,9 +5,12 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ArchiveSpec } from '../../backup/archive-spec.js';
 import type { ArchiveMode, BackupEncryption, BackupObserver, BackupResult } from '../../backup/backup-request.js';
+import { decodeBlob } from '../../codec/blob-decoder.js';
 import { CryptoError, FileError, MountError, StoreError, messageOf } from '../../errors.js';
 import { manifestFileName } from '../../format/archive-name.js';
+import { canonicalManifest, parseManifest } from '../../format/manifest.js';
 import { groupPath, type GroupName } from '../../format/snapshot-name.js';
+import { loadZstd } from '../../os/zstd/zstd.js';
 import { resolveTime } from '../../store/snapshot-reference.js';
 import type { ChunkWriter } from '../../store/chunk-writer.js';
 import type { Ino } from '../../vfs/file-system.js';
@@ -74,6 +77,8 @@ export class Staging {
   readonly #closing = new AbortController();
   #works: Promise<ImageWorks> | undefined;
   #writer: ChunkWriter | undefined;
+  /** Of the writer before. */
+  #discarding: Promise<void> | undefined;
 
   private constructor(context: TreeContext, options: StagingOptions, log: (line: string) => void, spool: Spool) {
     this.#context = context;
@@ -234,7 +239,7 @@ export class Staging {
       prepared: images,
       clonedContent: area.origins.any ? (archive, file) => clonedContent(area.origins, archive, file) : undefined,
       beforeFinish: async (manifest) => {
-        area.spool.record = { time, manifest: sha256(manifest) };
+        area.spool.record = { time, manifest: await contentDigest(manifest) };
         await this.#spool.sync();
       },
       signal: AbortSignal.any([signal, this.#closing.signal]),
@@ -276,7 +281,7 @@ export class Staging {
 
   async #isCommitted(group: GroupName, { time, manifest }: { readonly time: number; readonly manifest: string }): Promise<boolean> {
     try {
-      return sha256(await this.#context.store.blob({ ...group, time }, manifestFileName)) === manifest;
+      return (await contentDigest(await this.#context.store.blob({ ...group, time }, manifestFileName))) === manifest;
     } catch {
       return false;
     }
@@ -329,6 +334,7 @@ export class Staging {
 
   async #openWorks(): Promise<ImageWorks> {
     const key = this.#key();
+    await this.#discarding;
     const writer = await this.#context.store.openChunkWriter({ key, warn: this.#log, spool: this.#spool.directory });
     this.#writer = writer;
     const keyNumber = key === undefined ? -1 : this.#context.keys.findIndex(({ fingerprint }) => fingerprint.equals(key.fingerprint));
@@ -354,7 +360,8 @@ export class Staging {
     const writer = this.#writer;
     this.#works = undefined;
     this.#writer = undefined;
-    await writer?.discard();
+    this.#discarding = writer?.discard();
+    await this.#discarding;
   }
 
   #required(group: GroupName): StagingArea {
@@ -389,6 +396,8 @@ function specsOf({ spool }: StagingArea): ArchiveSpec[] {
     });
 }
 
-function sha256(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex');
+/** Of what a manifest says of its files: a server encodes it anew, with figures of its own. */
+async function contentDigest(encoded: Buffer): Promise<string> {
+  const manifest = parseManifest(decodeBlob(encoded, await loadZstd(), undefined));
+  return createHash('sha256').update(canonicalManifest(manifest)).digest('hex');
 }
