@@ -7,7 +7,9 @@
  */
 import { LRUCache } from 'lru-cache';
 import { StoreError } from '../errors.js';
+import { encryptedHeaderBytes } from '../format/blob.js';
 import type { ChunkRef, ChunkSource } from './chunk-source.js';
+import type { DiskCache, DiskCacheStatistics } from './disk-cache.js';
 import { FetchQueue, type Fetched, type FetchStatistics } from './fetch-queue.js';
 import { Slab, roomBytes, type Room } from './slab.js';
 import { WorkerPool } from './worker-pool.js';
@@ -18,6 +20,8 @@ export interface ChunkCacheOptions {
   readonly bytesMax: number;
   readonly keys: readonly Uint8Array[];
   readonly source: ChunkSource;
+  /** Asked before the source, and closed with this cache. */
+  readonly diskCache?: DiskCache | undefined;
   readonly workers?: number;
 }
 
@@ -35,6 +39,7 @@ export interface CacheStatistics {
   readonly workers: number;
   /** Only of a source from which chunks are fetched. */
   readonly fetched?: FetchStatistics;
+  readonly diskCache?: DiskCacheStatistics;
 }
 
 interface Slot {
@@ -54,6 +59,7 @@ interface Request {
 interface Encoded {
   readonly path: string;
   readonly encoded?: Uint8Array<ArrayBuffer>;
+  readonly isCached?: boolean;
 }
 
 const prefetchQueueMax = 64;
@@ -68,6 +74,7 @@ export class ChunkCache {
   readonly #pool: WorkerPool;
   readonly #source: ChunkSource;
   readonly #fetches: FetchQueue<Request> | undefined;
+  readonly #diskCache: DiskCache | undefined;
   readonly #ready: LRUCache<string, Slot>;
   readonly #requests = new Map<string, Request>();
   /** What waits for a worker. */
@@ -82,6 +89,7 @@ export class ChunkCache {
     this.#slab = new Slab(options.bytesMax);
     this.#pool = new WorkerPool({ kind: 'decode', memory: this.#slab.memory, keys: options.keys }, options.workers);
     this.#source = options.source;
+    this.#diskCache = options.diskCache;
     if (options.source.kind === 'fetched') {
       this.#fetches = new FetchQueue(options.source, this.#slab.bytes * fetchedShareMax, (request, result) => {
         this.#fetched(request, result);
@@ -143,6 +151,7 @@ export class ChunkCache {
       inWork: this.#inWork.size,
       workers: this.#pool.size,
       ...(this.#fetches && { fetched: this.#fetches.statistics }),
+      ...(this.#diskCache && { diskCache: this.#diskCache.statistics() }),
     };
   }
 
@@ -153,6 +162,7 @@ export class ChunkCache {
     this.#prefetch.clear();
     this.#fetches?.close();
     await this.#pool.close();
+    await this.#diskCache?.close();
   }
 
   #request(ref: ChunkRef, urgent: boolean): Request {
@@ -184,6 +194,12 @@ export class ChunkCache {
   }
 
   #begin(request: Request): void {
+    const path = this.#diskCache?.find(request.ref.digest);
+    if (path === undefined) this.#askSource(request);
+    else this.#enqueue(request, { path, isCached: true });
+  }
+
+  #askSource(request: Request): void {
     if (this.#source.kind === 'fetched') this.#fetches?.add(request, request.urgent);
     else this.#enqueue(request, { path: this.#source.pathOf(request.ref.digest) });
   }
@@ -237,24 +253,41 @@ export class ChunkCache {
   }
 
   #decode(request: Request, encoded: Encoded, room: Room): void {
-    const { ref } = request;
+    const { digest, keyNumber, length } = request.ref;
+    const encodedBytesMax = encoded.encoded?.length ?? length + encryptedHeaderBytes;
+    const keep = encoded.isCached === true ? undefined : this.#diskCache?.order(digest, encodedBytesMax);
     this.#inWork.add(request);
-    const { digest, keyNumber, length } = ref;
-    this.#pool.run({ kind: 'decode', ...encoded, digest, keyNumber, offset: room.offset, length }, (error) => {
+    this.#pool.run({ kind: 'decode', ...encoded, keep: keep?.order, digest, keyNumber, offset: room.offset, length }, (result) => {
       this.#inWork.delete(request);
       this.#fetches?.release(request);
-      if (error === undefined) {
-        const view = this.#slab.view(room, length);
-        this.#counts.bytesDecoded += length;
-        this.#ready.set(keyOf(ref), { room, view });
-        request.settle(view);
-      } else {
-        this.#counts.failures++;
-        this.#release(room);
-        request.settle(error);
-      }
+      if (keep !== undefined) this.#diskCache?.settle(keep, result);
+      if (encoded.isCached === true) this.#tellDiskCache(digest, result);
+      if (!(result instanceof Error)) this.#fill(request, room);
+      else this.#fail(request, room, result, encoded);
       this.#dispatch();
     });
+  }
+
+  #tellDiskCache(digest: Buffer, result: unknown): void {
+    if (result instanceof Error) this.#diskCache?.lost(digest, result);
+    else this.#diskCache?.hit();
+  }
+
+  #fill({ key, ref: { length }, settle }: Request, room: Room): void {
+    const view = this.#slab.view(room, length);
+    this.#counts.bytesDecoded += length;
+    this.#ready.set(key, { room, view });
+    settle(view);
+  }
+
+  #fail(request: Request, room: Room, error: Error, { isCached }: Encoded): void {
+    this.#release(room);
+    if (isCached === true && !this.#closed) {
+      this.#askSource(request);
+    } else {
+      this.#counts.failures++;
+      request.settle(isCached === true ? closed() : error);
+    }
   }
 
   /** Rooms for the jobs of the next turn are freed in this one, so that full workers never wait for an eviction. */

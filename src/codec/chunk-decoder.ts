@@ -16,6 +16,8 @@ export interface ChunkToDecode {
   readonly path: string;
   /** All of the file, unless it is to be read. */
   readonly encoded?: Uint8Array<ArrayBuffer> | undefined;
+  /** Whether whoever asks wants the bytes of the file too. */
+  readonly keepsEncoded?: boolean;
   readonly digest: Uint8Array;
   /** Present if and only if the chunk must be an encrypted one. */
   readonly key: EncryptionKey | undefined;
@@ -42,28 +44,30 @@ export class ChunkDecoder {
   }
 
   /**
-   * Fills `target`, whose length is what the index says. Throws CHUNK_MISSING, or CHUNK_CORRUPT with the reason as cause, or the system's error.
+   * Fills `target`, whose length is what the index says. Gives the bytes of the file, if they are wanted, until the next call. Throws CHUNK_MISSING, or CHUNK_CORRUPT with the reason as cause, or the system's error.
    * Nothing in `target` may be believed before this returns.
    */
-  decode(chunk: ChunkToDecode, target: Buffer): void {
-    const encoded = chunk.encoded === undefined ? this.#read(chunk.path, target) : partsOf(chunk.path, chunk.encoded);
+  decode(chunk: ChunkToDecode, target: Buffer): readonly Buffer[] {
+    const encoded = chunk.encoded === undefined ? this.#read(chunk, target) : partsOf(chunk.path, chunk.encoded);
     try {
       this.#decodeInto(encoded, chunk, target);
+      return [encoded.header, encoded.payload];
     } catch (cause) {
       if (codeOf(cause) === 'CHUNK_CORRUPT') throw cause;
       throw corrupt(chunk, cause instanceof Error ? cause.message : String(cause), cause);
     }
   }
 
-  /** A payload that can only be stored as it is (the file is just header and content) is read in place. */
-  #read(path: string, target: Buffer): EncodedParts {
+  /** A payload that can only be stored as it is (the file is just header and content) is read in place, where decoding may write over it. */
+  #read({ path, keepsEncoded = false }: ChunkToDecode, target: Buffer): EncodedParts {
     const descriptor = openChunk(path);
     try {
       const facts = fstatSync(descriptor);
       if (!facts.isFile()) throw new StoreError('CHUNK_CORRUPT', `${path} is not a file`);
       const { size } = facts;
       checkSize(path, size);
-      const payload = size === plainHeaderBytes + target.length ? target : this.#encoded.subarray(plainHeaderBytes);
+      const isInPlace = size === plainHeaderBytes + target.length && !keepsEncoded;
+      const payload = isInPlace ? target : this.#encoded.subarray(plainHeaderBytes);
       const header = this.#encoded.subarray(0, plainHeaderBytes);
       const length = readvSync(descriptor, [header, payload], 0) - plainHeaderBytes;
       if (length < 0) throw emptyOrShort(path, size);

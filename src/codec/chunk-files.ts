@@ -166,7 +166,8 @@ function headerOf(path: string): BlobHeader {
   }
 }
 
-function writeAll(descriptor: number, parts: readonly Buffer[]): void {
+/** To where the descriptor is. */
+export function writeAll(descriptor: number, parts: readonly Buffer[]): void {
   let rest = parts;
   while (rest.length > 0) rest = after(fs.writevSync(descriptor, rest), rest);
 }

@@ -51,11 +51,23 @@ export interface DecodeJob {
   readonly path: string;
   /** What was fetched: all of its memory, which goes over to the worker. */
   readonly encoded?: Uint8Array<ArrayBuffer> | undefined;
+  /** A file of a disk cache: it is removed if it can't be decoded. */
+  readonly isCached?: boolean;
+  /** A copy of the file goes into a disk cache when it is verified. */
+  readonly keep?: KeepOrder | undefined;
   readonly digest: Uint8Array;
   /** -1: the chunk is not encrypted. */
   readonly keyNumber: number;
   readonly offset: number;
   readonly length: number;
+}
+
+export interface KeepOrder {
+  readonly path: string;
+  /** On the same file system. */
+  readonly temporaryDirectory: string;
+  /** Files that have to go before. */
+  readonly evict: readonly string[];
 }
 
 /** The content is [offset, offset + length) of the memory. */
@@ -111,6 +123,11 @@ export interface EncodeJob extends ContentPlace {
 
 export type Job = DecodeJob | StoreJob | StoreZerosJob | TouchJob | SyncJob | InsertJob | DigestJob | EncodeJob;
 
+/** How many bytes the file in the disk cache has, or why it is not there. */
+export type KeepOutcome =
+  | { readonly bytes: number; readonly failure?: undefined }
+  | { readonly failure: { readonly code: string | undefined; readonly message: string } };
+
 export interface InsertOutcome {
   readonly added: boolean;
   /** Bytes of the file that is there now. */
@@ -124,8 +141,8 @@ export interface StoreOutcome {
 }
 
 interface Outcomes {
-  /** The chunk is whole and verified in the slab. */
-  readonly decode: undefined;
+  /** The chunk is whole and verified in the slab; undefined if it was not to be kept. */
+  readonly decode: KeepOutcome | undefined;
   readonly store: StoreOutcome;
   readonly storeZeros: StoreOutcome;
   /** Positions of those that have to be put again. */

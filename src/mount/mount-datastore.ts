@@ -1,12 +1,14 @@
 /** Puts a store, its tree and a driver together: the library's way to mount. */
 import { realpath } from 'node:fs/promises';
-import { basename, dirname, isAbsolute, join, relative } from 'node:path';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import { MountError } from '../errors.js';
 import { kernelDriver } from '../fuse/kernel-driver.js';
 import { findMount } from '../os/mount-table.js';
 import { openDatastore } from '../store/open.js';
 import { openDatastoreTree, openWritableTree, type DatastoreTree, type TreeOptions } from '../tree/datastore-tree.js';
 import type { Driver, Mounted } from '../vfs/driver.js';
+import { contains } from './contains.js';
+import { openDiskCache } from './disk-cache.js';
 import { encryptionOf } from './encryption.js';
 import { readKeyFiles, unlockKeyFiles, type FoundKeyFile } from './keys.js';
 import { openOptionsOf } from './server-access.js';
@@ -28,7 +30,8 @@ export async function mountDatastore(request: MountRequest, log: (line: string) 
   const keys = unlockKeyFiles(found, request.password);
   const store = await openDatastore(request.source, openOptionsOf(request.server, log));
   const { namespace, cacheBytesMax, salvage } = request;
-  const options: TreeOptions = { store, keys, namespace, cacheBytesMax, salvage, log };
+  const diskCache = await openDiskCache(request, store, log);
+  const options: TreeOptions = { store, keys, namespace, cacheBytesMax, diskCache, salvage, log };
   const tree = await openTree(options, request.writing, found[0]);
   try {
     await store.groups(request.namespace);
@@ -64,7 +67,7 @@ async function openTree(options: TreeOptions, writing: WritingRequest | undefine
     const encryption = await encryptionOf(key, first, { cryptMode, masterKeyPath });
     return await openWritableTree(options, { spoolBase, mode, encryption });
   } catch (error) {
-    await options.store.close();
+    await Promise.all([options.store.close(), options.diskCache?.close()]);
     throw error;
   }
 }
@@ -94,9 +97,4 @@ async function resolvedMountPoint(path: string): Promise<string | undefined> {
   } catch {
     return undefined;
   }
-}
-
-function contains(directory: string, path: string): boolean {
-  const way = relative(directory, path);
-  return way !== '..' && !way.startsWith('../');
 }

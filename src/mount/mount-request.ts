@@ -25,6 +25,8 @@ export interface MountRequest {
   readonly password?: Uint8Array;
   /** Decoded chunks that are kept, in bytes. */
   readonly cacheBytesMax: number;
+  /** Present if chunk files are kept on a disk of this machine. */
+  readonly diskCache?: DiskCacheRequest;
   /** Shown as the root. */
   readonly namespace: Namespace;
   /** Zeros instead of errors where chunks are lost. */
@@ -37,6 +39,11 @@ export interface MountRequest {
   readonly defaultPermissions: boolean;
   /** Further flags for the driver, as typed after -o. */
   readonly flags: readonly string[];
+}
+
+export interface DiskCacheRequest {
+  readonly directory: string;
+  readonly bytesMax: number;
 }
 
 export interface ServerAccess {
@@ -58,6 +65,9 @@ export interface WritingRequest {
 const mebibyte = 1024 * 1024;
 export const cacheBytesLeast = 16 * mebibyte;
 const cacheBytesUsual = 256 * mebibyte;
+/** The largest chunk and some more. */
+const diskCacheBytesLeast = 64 * mebibyte;
+const diskCacheBytesUsual = 10 * 1024 * mebibyte;
 
 /** From what was typed. USAGE for a size, namespace or driver that is none. */
 export function mountRequest(source: string, mountPoint: string, options: MountOptions): MountRequest {
@@ -66,6 +76,7 @@ export function mountRequest(source: string, mountPoint: string, options: MountO
     mountPoint: resolve(mountPoint),
     keyFiles: options.keyFiles.map((path) => resolve(path)),
     cacheBytesMax: options.cacheSize === undefined ? defaultCacheBytesMax() : parseCacheSize(options.cacheSize),
+    ...diskCacheOf(options),
     namespace: parseNamespace(options.namespace ?? ''),
     salvage: options.salvage,
     ...(writingOf(options) ?? {}),
@@ -112,6 +123,17 @@ function writingOf(options: MountOptions): { readonly writing: WritingRequest } 
 /** 256 MiB, or an eighth of the memory of a small machine. */
 export function defaultCacheBytesMax(): number {
   return Math.max(cacheBytesLeast, Math.min(cacheBytesUsual, Math.floor(totalmem() / 8)));
+}
+
+/** USAGE for a size without a directory, or one that is too small. */
+function diskCacheOf({ diskCache, diskCacheSize }: MountOptions): { readonly diskCache?: DiskCacheRequest } {
+  if (diskCache === undefined) {
+    if (diskCacheSize !== undefined) throw new UsageError('disk-cache-size: there is no disk cache; disk-cache says in which directory it is to be');
+    return {};
+  }
+  const bytesMax = diskCacheSize === undefined ? diskCacheBytesUsual : parseByteSize(diskCacheSize, 'disk-cache-size');
+  if (bytesMax < diskCacheBytesLeast) throw new UsageError(`disk-cache-size: ${diskCacheSize} is too small; at least ${diskCacheBytesLeast / mebibyte}M`);
+  return { diskCache: { directory: resolve(diskCache), bytesMax } };
 }
 
 export function parseCacheSize(text: string): number {

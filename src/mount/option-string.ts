@@ -10,6 +10,8 @@ export interface MountOptions {
   keyFiles: string[];
   passwordFile?: string;
   cacheSize?: string;
+  diskCache?: string;
+  diskCacheSize?: string;
   namespace?: string;
   driver?: string;
   log?: string;
@@ -40,6 +42,8 @@ const valueWords: Readonly<Record<string, TakeValue>> = {
   keyfile: (options, value) => void options.keyFiles.push(value),
   'password-file': (options, value) => void (options.passwordFile = value),
   'cache-size': (options, value) => void (options.cacheSize = value),
+  'disk-cache': (options, value) => void (options.diskCache = value),
+  'disk-cache-size': (options, value) => void (options.diskCacheSize = value),
   ns: (options, value) => void (options.namespace = value),
   driver: (options, value) => void (options.driver = value),
   log: (options, value) => void (options.log = value),

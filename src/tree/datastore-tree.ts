@@ -1,6 +1,7 @@
 /** A datastore as a file system: what a driver mounts and what the command line walks through. */
 import { DamageLog } from '../archive/damage.js';
 import { ChunkCache } from '../codec/chunk-cache.js';
+import type { DiskCache } from '../codec/disk-cache.js';
 import type { EncryptionKey } from '../crypto/encryption-key.js';
 import { FileError } from '../errors.js';
 import type { Namespace } from '../format/namespace.js';
@@ -26,6 +27,8 @@ export interface TreeOptions {
   readonly namespace: Namespace;
   /** For decoded chunks; rounded to whole 16 MiB. */
   readonly cacheBytesMax: number;
+  /** For chunk files; closed with the tree. */
+  readonly diskCache?: DiskCache | undefined;
   /** Zeros in place of what is lost, and marked: nothing else is refused for damage. */
   readonly salvage: boolean;
   readonly log: (line: string) => void;
@@ -185,13 +188,13 @@ export async function openWritableTree(options: TreeOptions, staging: StagingOpt
   return new Tree(context, options.namespace);
 }
 
-function contextOf({ store, keys, salvage, log, cacheBytesMax }: TreeOptions): TreeContext {
+function contextOf({ store, keys, salvage, log, cacheBytesMax, diskCache }: TreeOptions): TreeContext {
   return {
     store,
     keys,
     salvage,
     log,
-    cache: new ChunkCache({ bytesMax: cacheBytesMax, keys: keys.map(({ encKey }) => encKey), source: store.chunks }),
+    cache: new ChunkCache({ bytesMax: cacheBytesMax, keys: keys.map(({ encKey }) => encKey), source: store.chunks, diskCache }),
     damage: new DamageLog(log),
     zstd: loadZstd(),
     owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },

@@ -65,10 +65,35 @@ function hitRate({ hits, misses }: CacheStatistics): number | null {
   return hits + misses === 0 ? null : hits / (hits + misses);
 }
 
+type Metric = readonly [name: string, type: 'counter' | 'gauge', help: string, value: number];
+
+function fetchMetrics({ fetched }: CacheStatistics): readonly Metric[] {
+  if (fetched === undefined) return [];
+  return [
+    ['fetching_chunks', 'gauge', 'Chunks that the server was asked for and has not sent yet.', fetched.fetching],
+    ['fetching_bytes', 'gauge', 'Bytes of chunks that are on their way, or wait for a worker.', fetched.bytesInFlight],
+    ['fetched_bytes_total', 'counter', 'Encoded bytes of chunks that the server sent.', fetched.bytesFetched],
+  ];
+}
+
+function diskCacheMetrics({ diskCache: disk }: CacheStatistics): readonly Metric[] {
+  if (disk === undefined) return [];
+  return [
+    ['disk_cache_limit_bytes', 'gauge', 'Most bytes of chunk files that the disk cache keeps.', disk.bytesMax],
+    ['disk_cache_used_bytes', 'gauge', 'Bytes of chunk files in the disk cache.', disk.bytesUsed],
+    ['disk_cache_files', 'gauge', 'Chunk files in the disk cache.', disk.files],
+    ['disk_cache_hits_total', 'counter', 'Chunks that came from the disk cache.', disk.hits],
+    ['disk_cache_misses_total', 'counter', 'Chunks that had to come from the datastore.', disk.misses],
+    ['disk_cache_kept_total', 'counter', 'Chunks that were written into the disk cache.', disk.kept],
+    ['disk_cache_dropped_total', 'counter', 'Files of the disk cache that were damaged or gone.', disk.dropped],
+    ['disk_cache_keeping', 'gauge', 'Whether chunks are written into the disk cache now.', Number(disk.keeping)],
+  ];
+}
+
 /** Prometheus text format, version 0.0.4. */
 function metricsOf(context: TreeContext, uptimeSeconds: number): string {
   const cache = context.cache.statistics();
-  const metrics: [name: string, type: 'counter' | 'gauge', help: string, value: number][] = [
+  const metrics: Metric[] = [
     ['uptime_seconds', 'gauge', 'Seconds since the datastore was opened.', uptimeSeconds],
     ['cache_limit_bytes', 'gauge', 'Most bytes of decoded chunks that are kept.', cache.bytesMax],
     ['cache_used_bytes', 'gauge', 'Bytes of decoded chunks that are kept.', cache.bytesUsed],
@@ -80,6 +105,8 @@ function metricsOf(context: TreeContext, uptimeSeconds: number): string {
     ['decode_failures_total', 'counter', 'Chunks that could not be decoded, repeated tries included.', cache.failures],
     ['queued_chunks', 'gauge', 'Chunks that wait for a worker.', cache.queued],
     ['decoding_chunks', 'gauge', 'Chunks that workers decode now.', cache.inWork],
+    ...fetchMetrics(cache),
+    ...diskCacheMetrics(cache),
     ['damaged_chunks', 'gauge', 'Chunks that were found missing or corrupt.', context.damage.count],
     ['resident_memory_bytes', 'gauge', 'Memory of the process.', process.memoryUsage.rss()],
   ];

@@ -30,7 +30,9 @@ afterEach(async () => {
 function run(pool: WorkerPool, digest: Buffer, options: { length: number; offset?: number; keyNumber?: number; path?: string }): Promise<Error | undefined> {
   const { length, offset = 0, keyNumber = -1, path = join(directory, chunkPath(digest)) } = options;
   return new Promise((resolve) => {
-    pool.run({ kind: 'decode', path, digest, keyNumber, offset, length }, resolve);
+    pool.run({ kind: 'decode', path, digest, keyNumber, offset, length }, (result) => {
+      resolve(result instanceof Error ? result : undefined);
+    });
   });
 }
 
