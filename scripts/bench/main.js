@@ -5,6 +5,7 @@ import { machineLine, tableOf, writeJson } from './figures.js';
 import { find, large, small } from './sections/archive.js';
 import { cached, image, random } from './sections/image.js';
 import { others } from './sections/others.js';
+import { remote } from './sections/remote.js';
 import { scale } from './sections/scale.js';
 import { staging } from './sections/staging.js';
 import { startup } from './sections/startup.js';
@@ -18,7 +19,7 @@ import { zstd } from './sections/zstd.js';
  */
 
 /** @type {Record<string, (settings: Settings) => Promise<import('./figures.js').Figure[]>>} */
-const sections = { image, random, cached, large, find, small, others, startup, scale, zstd, write, staging };
+const sections = { image, random, cached, large, find, small, others, startup, scale, zstd, write, staging, remote };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
