@@ -2,7 +2,9 @@
  * Which datastore a command is about: SOURCE or --store, which a directory or a server may be, --repository in the place of either, or the
  * repository of the environment. Format: protocol, sections 2, 3 and 16.
  */
-import { UsageError } from '../errors.js';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { UsageError, codeOf } from '../errors.js';
 import { formatRepository, isRepositoryText, parseRepository, repositoryOf } from '../format/repository.js';
 import type { Arguments } from './arguments.js';
 import type { Command } from './command.js';
@@ -42,8 +44,19 @@ function withNamespace(command: Command, args: Arguments, { PBS_NAMESPACE: ns }:
 export function repositoryOfEnvironment(environment: NodeJS.ProcessEnv): string | undefined {
   const { PBS_REPOSITORY: whole, PBS_DATASTORE: store, PBS_SERVER: host, PBS_PORT: port, PBS_AUTH_ID: authId } = environment;
   if (whole !== undefined && whole !== '') return canonical(whole);
-  if (store === undefined || store === '') return undefined;
+  if (store === undefined || store === '') return ofCredential(environment);
   return formatRepository(repositoryOf({ authId, host, port, store }, store));
+}
+
+function ofCredential({ CREDENTIALS_DIRECTORY: directory }: NodeJS.ProcessEnv): string | undefined {
+  if (directory === undefined || directory === '') return undefined;
+  try {
+    const [line = ''] = readFileSync(join(directory, 'proxmox-backup-client.repository'), 'utf8').split('\n', 1);
+    return line.trim() === '' ? undefined : canonical(line.trim());
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 /** In a form that can't be taken for a directory. */

@@ -1,7 +1,7 @@
 /** Commands on a datastore of a server: how it is named, who is let in, what is asked on a terminal, how they end. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
@@ -62,6 +62,14 @@ describe('the datastore', () => {
     ['by --repository', () => [['snapshots', '--json', '--repository', repository, 'ct/113'], {}]],
     ['by the environment', () => [['snapshots', '--json', 'ct/113'], { PBS_REPOSITORY: repository }]],
     ['by --repository before the environment', () => [['snapshots', '--json', 'ct/113', '--repository', repository], { PBS_REPOSITORY: 'none:none' }]],
+    [
+      'by a credential of systemd',
+      () => {
+        const directory = scratchDirectory();
+        writeFileSync(join(directory, 'proxmox-backup-client.repository'), `${repository}\n`);
+        return [['snapshots', '--json', 'ct/113'], { CREDENTIALS_DIRECTORY: directory }];
+      },
+    ],
     [
       'by the parts of the environment',
       () => {
