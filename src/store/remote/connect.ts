@@ -1,9 +1,10 @@
 /** Format: protocol, section 4. A TLS connection to a server whose certificate has been checked: nothing was sent on it yet. */
 import { createHash } from 'node:crypto';
 import { connect as connectSocket, isIP, type Socket } from 'node:net';
-import { connect as startTls, type TLSSocket } from 'node:tls';
+import { connect as startTls, type SecureContext, type TLSSocket } from 'node:tls';
 import { StoreError } from '../../errors.js';
-import { systemContext } from './authorities.js';
+import { formatFingerprint } from '../../format/fingerprint.js';
+import { contextWithoutAuthorities, systemContext } from './authorities.js';
 import { abortable } from './back-off.js';
 import { noAnswer, unreachable } from './network-error.js';
 import { openTunnel, type Proxy } from './proxy.js';
@@ -22,6 +23,8 @@ export interface ConnectOptions {
   readonly address: ServerAddress;
   readonly proxy: Proxy | undefined;
   readonly environment: NodeJS.ProcessEnv;
+  /** The fingerprint of the certificate, if one was given or is remembered. */
+  readonly known: () => Promise<string | undefined>;
   /** Rejects unless the certificate with this SHA-256 is the server's. True if it took its time, as a person was asked. */
   readonly check: (digest: Buffer) => Promise<boolean>;
   /** Of the connection, of a proxy's answer, and of TLS: of each, and never more than the usual times. */
@@ -31,8 +34,15 @@ export interface ConnectOptions {
 
 /** UNREACHABLE, UNTRUSTED, PROTOCOL. */
 export async function connectServer(options: ConnectOptions): Promise<TLSSocket> {
+  const known = await options.known();
+  if (known !== undefined) {
+    // To load all the authorities takes longer than to connect, and most servers have none of them.
+    const socket = await openTls(options, contextWithoutAuthorities());
+    if (formatFingerprint(digestOf(socket)) === known) return socket;
+    socket.destroy();
+  }
   for (;;) {
-    const socket = await openTls(options);
+    const socket = await openTls(options, systemContext(options.environment));
     if (socket.authorized || (await isChecked(socket, options.check))) return socket;
   }
 }
@@ -54,13 +64,13 @@ async function isChecked(socket: TLSSocket, check: ConnectOptions['check']): Pro
   }
 }
 
-async function openTls({ address, proxy, environment, timeoutMs, signal }: ConnectOptions): Promise<TLSSocket> {
+async function openTls({ address, proxy, timeoutMs, signal }: ConnectOptions, secureContext: SecureContext): Promise<TLSSocket> {
   const target = `${address.host}:${address.port}`;
   const connectMs = Math.min(timeoutMs, connectMsMax);
   const handshakeMs = Math.min(timeoutMs, handshakeMsMax);
   const tcp = await (proxy === undefined ? connectTcp(address, target, connectMs, signal) : connectTcp(proxy, `the proxy ${proxy.host}:${proxy.port}`, connectMs, signal));
   const way = proxy === undefined ? tcp : await openTunnel(tcp, proxy, target, handshakeMs, signal);
-  return await handshake(way, { host: bareHost(address.host), what: target, environment, timeoutMs: handshakeMs, signal });
+  return await handshake(way, { host: bareHost(address.host), what: target, secureContext, timeoutMs: handshakeMs, signal });
 }
 
 function connectTcp({ host, port }: ServerAddress, what: string, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
@@ -89,20 +99,20 @@ interface HandshakeOptions {
   readonly host: string;
   /** Begins messages. */
   readonly what: string;
-  readonly environment: NodeJS.ProcessEnv;
+  readonly secureContext: SecureContext;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
 
 /** The server's name is sent if it has one. What the check finds is only noted, for nothing is sent before it was looked at. */
-function handshake(tcp: Socket, { host, what, environment, timeoutMs, signal }: HandshakeOptions): Promise<TLSSocket> {
+function handshake(tcp: Socket, { host, what, secureContext, timeoutMs, signal }: HandshakeOptions): Promise<TLSSocket> {
   return abortable(signal, (done, fail) => {
     const socket = startTls({
       socket: tcp,
       host,
       ...(isIP(host) === 0 && { servername: host }),
       rejectUnauthorized: false,
-      secureContext: systemContext(environment),
+      secureContext,
     });
     const end = (error: Error): void => {
       clearTimeout(timer);

@@ -67,7 +67,7 @@ export class Server implements ServerApi {
     this.#what = `${host}:${port}`;
     this.#timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
     this.#http = new HttpClient(this.#what, (signal) =>
-      connectServer({ address: { host, port }, proxy, environment, check: (digest) => trust.check(digest), timeoutMs: this.#timeoutMs, signal }),
+      connectServer({ address: { host, port }, proxy, environment, known: () => trust.known(), check: (digest) => trust.check(digest), timeoutMs: this.#timeoutMs, signal }),
     );
     this.#authentication =
       parseAuthId(authId).token === undefined

@@ -25,6 +25,11 @@ export class Trust {
     this.#state = state;
   }
 
+  /** The fingerprint that was given, else the one that is remembered. USAGE for one that is none. */
+  async known(): Promise<string | undefined> {
+    return (await this.#given()) ?? (await this.#remembered());
+  }
+
   /** UNTRUSTED unless `digest`, the SHA-256 of the certificate, is what was given or remembered. True if a person was asked. */
   async check(digest: Buffer): Promise<boolean> {
     const seen = formatFingerprint(digest);
@@ -59,8 +64,8 @@ export class Trust {
 
   /** What is remembered, or what a person says yes to. */
   async #decide(seen: string): Promise<Decision> {
-    const remembered = await this.#state.fingerprintOf(this.#host);
-    if (remembered !== undefined) return { fingerprint: remembered.toLowerCase(), isNew: false };
+    const remembered = await this.#remembered();
+    if (remembered !== undefined) return { fingerprint: remembered, isNew: false };
     const { confirmFingerprint } = this.#options;
     if (confirmFingerprint === undefined) {
       throw new StoreError(
@@ -73,6 +78,10 @@ export class Trust {
     // From now on it is known.
     this.#decision = Promise.resolve({ fingerprint: seen, isNew: false });
     return { fingerprint: seen, isNew: true };
+  }
+
+  async #remembered(): Promise<string | undefined> {
+    return (await this.#state.fingerprintOf(this.#host))?.toLowerCase();
   }
 
   /** A home that can't be written costs only the question next time. */

@@ -109,8 +109,8 @@ describe('a certificate of an authority that the system trusts', () => {
     const server = await start(signed);
     expect(await open(server.port, { fingerprint: other }, { SSL_CERT_FILE: signed.caPath }, host).call('GET', '/version')).toEqual({ version: '4.1' });
     // A name is sent, an address is not; no protocol is offered.
-    expect(server.names).toEqual([host === 'localhost' ? 'localhost' : false]);
-    expect(server.protocols).toEqual([false]);
+    expect(new Set(server.names)).toEqual(new Set([host === 'localhost' ? 'localhost' : false]));
+    expect(new Set(server.protocols)).toEqual(new Set([false]));
   });
 
   it('but for another name is as good as none', async () => {
