@@ -11,10 +11,15 @@ const timeMax = 253_402_300_799;
 
 /** `2021-05-24T16:09:24Z`. Throws BAD_NAME outside of the years 0000 to 9999. */
 export function formatBackupTime(time: number): string {
-  if (!Number.isInteger(time) || time < timeMin || time > timeMax) {
+  if (!isBackupTime(time)) {
     throw new FormatError('BAD_NAME', `${time} is not a time in seconds between the years 0000 and 9999`);
   }
   return new Date(time * 1000).toISOString().replace('.000Z', 'Z');
+}
+
+/** Whether it has a form as a name. */
+export function isBackupTime(time: number): boolean {
+  return Number.isInteger(time) && time >= timeMin && time <= timeMax;
 }
 
 /** The time that `name` is the canonical form of, or undefined. */

@@ -4,7 +4,7 @@
  */
 import { FormatError, StoreError } from '../../errors.js';
 import { archiveKind, manifestFileName, type ArchiveKind } from '../../format/archive-name.js';
-import { formatBackupTime } from '../../format/backup-time.js';
+import { isBackupTime } from '../../format/backup-time.js';
 import type { JsonObject, JsonValue } from '../../format/json.js';
 import { count, integer, members, optional, text } from '../../format/json-shape.js';
 import { isNamespaceChild, parseNamespace, type Namespace } from '../../format/namespace.js';
@@ -56,11 +56,11 @@ export function readSnapshots(answer: JsonValue): ListedSnapshots {
     const names: FileNames = new Map();
     const snapshots = new Map<string, ListedSnapshot[]>();
     for (const row of rows(answer, 'snapshots')) {
-      const name = groupOf(row);
       const time = integer(row['backup-time'], 'backup-time');
-      if (name === undefined || !isTime(time)) continue;
-      const key = groupKeyOf(name);
+      if (time < 1 || !isBackupTime(time)) continue;
+      const key = `${text(row['backup-type'], 'backup-type')}/${text(row['backup-id'], 'backup-id')}`;
       const listed = snapshots.get(key);
+      if (listed === undefined && groupOf(row) === undefined) continue;
       const snapshot = { time, facts: factsOf(row, names) };
       if (listed === undefined) snapshots.set(key, [snapshot]);
       else listed.push(snapshot);
@@ -126,30 +126,23 @@ function factsOf(row: JsonObject, names: FileNames): SnapshotFacts {
   const list = objects(row['files'], 'files');
   if (list.length > filesMax) throw new FormatError('LIMIT_EXCEEDED', `a snapshot of ${list.length} files: more than the ${filesMax} that are read`);
   const files: StoredFile[] = [];
-  const versions: string[] = [];
   for (const file of list) {
     const { name, kind } = nameOf(text(file['filename'], 'filename'), names);
     const size = optionalCount(file['size'], 'size');
-    if (kind === undefined) continue;
-    files.push({ name, size: kind === 'blob' ? size : undefined });
-    versions.push(`${name}:${size ?? ''}:${optionalText(file['crypt-mode'], 'crypt-mode') ?? ''}`);
+    if (kind !== undefined) files.push({ name, size: kind === 'blob' ? size : undefined });
   }
-  files.sort((a, b) => (a.name < b.name ? -1 : 1));
-  const rest = [row['protected'] === true, row['comment'], row['fingerprint'], row['verification']];
+  files.sort(byName);
+  const isProtected = row['protected'] === true;
   return {
     files,
     finished: files.some(({ name }) => name === manifestFileName),
-    protected: row['protected'] === true,
-    version: `${versions.sort().join()} ${JSON.stringify(rest)}`,
+    protected: isProtected,
+    version: JSON.stringify([list, isProtected, row['comment'], row['fingerprint'], row['verification']]),
   };
 }
 
-function isTime(time: number): boolean {
-  try {
-    return time >= 1 && formatBackupTime(time) !== '';
-  } catch {
-    return false;
-  }
+function byName(a: StoredFile, b: StoredFile): number {
+  return a.name < b.name ? -1 : 1;
 }
 
 function namespaceOf(name: string): Namespace | undefined {
