@@ -118,6 +118,7 @@ export class ProtocolSession {
   constructor(readonly socket: Duplex) {
     this.http2 = http2.connect('https://localhost:8007', {
       createConnection: () => socket,
+      maxSessionMemory: 1000,
       settings: { initialWindowSize: 2 ** 31 - 2, maxFrameSize: 4 << 20, enablePush: false },
     });
     this.http2.on('error', () => undefined);

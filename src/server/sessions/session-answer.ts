@@ -1,6 +1,7 @@
 /** Answers of an HTTP/2 session as they go over the wire. Format: protocol, sections 5.2 and 9.5. */
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { pipeline } from 'node:stream/promises';
+import { codeOf } from '../../errors.js';
 import { writeJson } from '../../format/json.js';
 import { jsonType } from '../answer.js';
 import type { Answer } from '../endpoint.js';
@@ -16,7 +17,9 @@ export async function answerStream(stream: ServerHttp2Stream, answer: Answer): P
       return;
     }
     stream.respond(head(200, bytesType, answer.length));
-    await pipeline(answer.stream, stream);
+    await pipeline(answer.stream, stream).catch((error: unknown) => {
+      if (codeOf(error) !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
+    });
     return;
   }
   if (!isOpen(stream)) return;

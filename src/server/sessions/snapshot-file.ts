@@ -15,8 +15,8 @@ import { Refusal } from '../refusal.js';
 import type { ServedStore } from '../server-context.js';
 import { Turns } from '../turns.js';
 
-/** Pieces in which files are read: one of them waits for a client that does not read. */
-const pieceBytes = 128 * 1024;
+/** Pieces in which files are read: a few of them wait for a client that does not read. */
+const pieceBytes = 64 * 1024;
 /** Entries that are looked at in one turn of the event loop. */
 const entriesPerTurn = 8192;
 const indexesWaitingMax = 1024;
