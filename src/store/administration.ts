@@ -1,5 +1,6 @@
 /** What is done with snapshots, groups and namespaces beside reading and writing them. Format: datastore, sections 1.4, 5.5 and 8; protocol, section 8. */
 import type { GcStatus } from '../format/gc-status.js';
+import type { VerifyState } from '../format/manifest.js';
 import type { Namespace } from '../format/namespace.js';
 import type { KeepOptions } from '../format/prune.js';
 import type { GroupName, SnapshotName } from '../format/snapshot-name.js';
@@ -47,6 +48,10 @@ export interface Administration {
   writeLog(snapshot: SnapshotName, encoded: Buffer): Promise<void>;
   /** Oldest first. Removes what is not kept unless `dryRun`; what can't be removed is only warned of. */
   prune(group: GroupName, keep: KeepOptions, options: { readonly dryRun: boolean }): Promise<readonly PruneDecision[]>;
+  /** What a verification found. Absent, as the next one, where only others verify. */
+  setVerifyState?(snapshot: SnapshotName, state: VerifyState): Promise<void>;
+  /** A damaged chunk gets another name, which this gives, so that the next backup stores it anew; undefined if it is gone. */
+  setAsideChunk?(digest: Buffer): Promise<string | undefined>;
   /** Removes chunks that no index names. LOCKED while anybody writes. Absent where only others can do it. */
   collectGarbage?(options: GarbageOptions): Promise<GcStatus>;
 }

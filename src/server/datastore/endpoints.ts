@@ -11,6 +11,7 @@ import { changeOwnerEndpoint } from './owner.js';
 import { pruneDatastoreEndpoint, pruneEndpoint } from './prune.js';
 import { forgetEndpoint, forgetGroupEndpoint } from './removal.js';
 import { statusEndpoint } from './status.js';
+import { verifyEndpoint } from './verify.js';
 
 export const datastoreEndpoints: readonly Endpoint[] = [
   statusEndpoint,
@@ -26,6 +27,7 @@ export const datastoreEndpoints: readonly Endpoint[] = [
   pruneDatastoreEndpoint,
   gcStatusEndpoint,
   gcStartEndpoint,
+  verifyEndpoint,
   namespacesEndpoint,
   createNamespaceEndpoint,
   deleteNamespaceEndpoint,

@@ -6,7 +6,7 @@ import { FileError, FormatError, StoreError, codeOf, messageOf } from '../../err
 import { clientLogFileName, manifestFileName, protectedFileName } from '../../format/archive-name.js';
 import { encodedChunkBytesMax } from '../../format/blob.js';
 import type { GcStatus } from '../../format/gc-status.js';
-import { parseManifest, type UnprotectedManifest } from '../../format/manifest.js';
+import { parseManifest, type UnprotectedManifest, type VerifyState } from '../../format/manifest.js';
 import type { Namespace } from '../../format/namespace.js';
 import { notesBytesMax } from '../../format/notes.js';
 import { pruneMarks, type KeepOptions } from '../../format/prune.js';
@@ -15,6 +15,7 @@ import { loadZstd } from '../../os/zstd/zstd.js';
 import type { Administration, GarbageOptions, PruneDecision, RemovedCounts } from '../administration.js';
 import type { Datastore } from '../datastore.js';
 import { writeWhole } from './atomic-file.js';
+import { setChunkAside } from './chunk-aside.js';
 import { writeGroupNotes, writeGroupOwner } from './group-notes.js';
 import { removeGroupDirectory, removeGroupIfEmpty } from './group-removal.js';
 import { updateManifest } from './manifest-update.js';
@@ -115,6 +116,14 @@ export class LocalAdministration implements Administration {
     return decisions;
   }
 
+  async setVerifyState(snapshot: SnapshotName, verifyState: VerifyState): Promise<void> {
+    await this.#changing((store) => updateManifest(store, snapshot, (unprotected) => withVerifyState(unprotected, verifyState)));
+  }
+
+  async setAsideChunk(digest: Buffer): Promise<string | undefined> {
+    return await this.#changing((store) => setChunkAside(store.location, digest));
+  }
+
   async collectGarbage(options: GarbageOptions): Promise<GcStatus> {
     const { collectGarbage } = await import('./garbage/collect.js');
     return await this.#changing((store) => collectGarbage(store, options));
@@ -143,6 +152,12 @@ function isSnapshot(of: SnapshotName | GroupName): of is SnapshotName {
 
 function withNotes({ notes: _old, ...rest }: UnprotectedManifest, notes: string): UnprotectedManifest {
   return notes === '' ? rest : { ...rest, notes };
+}
+
+/** In place of what was there in whatever form. */
+function withVerifyState({ others = {}, ...rest }: UnprotectedManifest, verifyState: VerifyState): UnprotectedManifest {
+  const kept = Object.entries(others).filter(([name]) => name !== 'verify_state');
+  return { ...rest, others: Object.fromEntries(kept), verifyState };
 }
 
 function refuseProtected({ protectedSnapshots }: RemovedCounts, what: string): void {
