@@ -38,11 +38,17 @@ test('paths become absolute, the rest has defaults', () => {
   expect(request('keyfile=k').keyFiles).toEqual([`${process.cwd()}/k`]);
   expect(request('ns=prod/eu').namespace).toEqual(['prod', 'eu']);
   expect(request('cache-size=16M').cacheBytesMax).toBe(cacheBytesLeast);
+  expect(request()).not.toHaveProperty('diskCache');
+  expect(request('disk-cache=c').diskCache).toEqual({ directory: `${process.cwd()}/c`, bytesMax: 10 * 2 ** 30 });
+  expect(request('disk-cache=/c,disk-cache-size=64M').diskCache).toEqual({ directory: '/c', bytesMax: 64 * 2 ** 20 });
 });
 
 test.each([
   ['cache-size=15M', 'USAGE', /at least 16M/],
   [`cache-size=${totalmem() + 1}`, 'USAGE', /more memory than/],
+  ['disk-cache-size=1G', 'USAGE', /disk-cache says in which directory/],
+  ['disk-cache=/c,disk-cache-size=63M', 'USAGE', /at least 64M/],
+  ['disk-cache=/c,disk-cache-size=much', 'USAGE', /disk-cache-size: 'much' is not a size/],
   ['driver=floppy', 'USAGE', /kernel and fuse-native/],
   ['ns=/prod', 'BAD_NAME', /namespace/],
   ['ns=a/b/c/d/e/f/g/h', 'BAD_NAME', /namespace/],

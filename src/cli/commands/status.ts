@@ -24,6 +24,7 @@ const statusSchema = z.object({
     bytesDecoded: z.number(),
     queued: z.number(),
     inWork: z.number(),
+    diskCache: z.object({ directory: z.string(), bytesMax: z.number(), bytesUsed: z.number(), hits: z.number(), misses: z.number(), keeping: z.boolean() }).optional(),
   }),
   driver: z.object({ name: z.string(), pid: z.number() }),
 });
@@ -97,10 +98,16 @@ function textOf({ mountPoint, source, options }: DatastoreMount, status: Status)
     ['driver', `${driver.name}, process ${driver.pid}, up ${durationText(status.uptimeSeconds)}`],
     ['memory', sizeText(status.memory)],
     ['cache', `${sizeText(cache.bytesUsed)} of ${sizeText(cache.bytesMax)}${hitRate}`],
+    ...(cache.diskCache === undefined ? [] : [['disk cache', diskCacheText(cache.diskCache)]]),
     ['decoded', `${sizeText(cache.bytesDecoded)}; ${cache.queued} chunks wait, ${cache.inWork} in work`],
     ['archives', `${status.openArchives} open`],
     ['keys', status.keys.length === 0 ? 'none' : status.keys.join(' ')],
     ['damage', `${status.damagedChunks} chunks${status.salvage ? ', read as zeros' : ''}${status.damagedChunks === 0 ? '' : `; see ${mountPoint}/.pbsfs/damaged.jsonl`}`],
   ];
   return rows.map(([name = '', value = '']) => `${name.padEnd(13)}${value}\n`).join('');
+}
+
+function diskCacheText({ directory, bytesUsed, bytesMax, hits, misses, keeping }: NonNullable<Status['cache']['diskCache']>): string {
+  const rate = hits + misses === 0 ? '' : `, ${((hits / (hits + misses)) * 100).toFixed(1)} % of requests found`;
+  return `${directory}: ${sizeText(bytesUsed)} of ${sizeText(bytesMax)}${rate}${keeping ? '' : '; nothing is added now'}`;
 }
