@@ -9,7 +9,7 @@ import { chunkBytesMax } from '../format/blob.js';
 import type { ChunkIndex } from '../format/chunk-index.js';
 import type { MaybePromise } from '../vfs/file-system.js';
 import { andThen } from '../vfs/maybe.js';
-import type { ByteSpan, ChunkUser, DamageLog } from './damage.js';
+import { isPassing, type ByteSpan, type ChunkUser, type DamageLog } from './damage.js';
 import { ReadAhead } from './read-ahead.js';
 import { zeroDigest, zeros } from './zero-chunk.js';
 
@@ -153,6 +153,7 @@ export class ChunkStream implements ChunkUser {
       this.#lost.delete(n);
       return chunk;
     } catch (error) {
+      if (isPassing(error)) throw error;
       this.#lost.add(n);
       this.#damage.reportChunk(ref.digest, error, this);
       if (this.#salvage) return zeros.subarray(0, ref.length);

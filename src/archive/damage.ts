@@ -1,5 +1,5 @@
 /** What was found damaged: each chunk is told once, with the archives and byte ranges that it affects. */
-import { messageOf } from '../errors.js';
+import { codeOf, messageOf } from '../errors.js';
 
 export interface ByteSpan {
   readonly start: number;
@@ -28,6 +28,13 @@ export interface ChunkUser {
 }
 
 const chunksMax = 100_000;
+
+const passingCodes: ReadonlySet<string | undefined> = new Set(['UNREACHABLE', 'LOGIN_FAILED', 'UNTRUSTED', 'NO_PERMISSION', 'INTERRUPTED', 'CLOSED']);
+
+/** Whether a chunk could not be had for a reason that says nothing of the chunk: it is not lost, and zeros are no answer. */
+export function isPassing(error: unknown): boolean {
+  return passingCodes.has(codeOf(error));
+}
 
 export class DamageLog {
   readonly #log: (line: string) => void;

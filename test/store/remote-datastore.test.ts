@@ -163,13 +163,15 @@ describe('sessions', () => {
 
   test('reads wait for a server that is restarted, and fail when it does not come back', async () => {
     const server = await served(storePath('sample'));
-    const store = await opened(server, { timeoutMs: 3000 });
+    const lines: string[] = [];
+    const store = await opened(server, { timeoutMs: 3000, warn: (line) => lines.push(line) });
     const { index } = await snapshotOf(store);
     const before = await fetched(store.chunks, index, 0);
     await server.stop();
     const waiting = fetched(store.chunks, index, 0);
     setTimeout(() => void server.listen(), 800);
     expect(await waiting).toBe(before);
+    expect(lines).toEqual([expect.stringMatching(/reads wait up to 3 s for it, and then fail$/), 'the server is reached again']);
     await server.stop();
     const begun = performance.now();
     expect(await codeAndText(fetched(store.chunks, index, 0))).toMatch(/^UNREACHABLE 127.0.0.1/);

@@ -92,3 +92,27 @@ test('is the same tree while connections break again and again', async () => {
   expect(status.connection.reconnections).toBeGreaterThan(0);
   expect(JSON.stringify(status)).not.toContain('secret');
 }, 180_000);
+
+test('what can not be read because the server is away is not lost: no zeros, no damage, and it is read later', async () => {
+  const server = await RecordingServer.start(storePath('sample'));
+  onTestFinished(() => server.close());
+  const store = await openRemoteDatastore(server.repository, server.options({ timeoutMs: 1000 }));
+  const tree = openDatastoreTree({ store, keys, namespace: [], cacheBytesMax: 64 << 20, salvage: true, log: () => undefined });
+  onTestFinished(() => tree.close());
+  const group = (await entryAt(tree, namesOf('vm/120'))).attributes.ino;
+  const [snapshot] = (await listAll(tree, group)).map((each) => each.name.toString());
+  const path = namesOf(`vm/120/${snapshot}`);
+  const { ino } = (await entryAt(tree, path)).attributes;
+  const name = (await listAll(tree, ino)).map((each) => each.name.toString()).find((each) => each.endsWith('.img'));
+  const image = (await entryAt(tree, namesOf(name ?? ''), ino)).attributes.ino;
+  const file = await tree.open(image);
+  await server.stop();
+  await expect(Promise.resolve(file.read(0, 4096))).rejects.toMatchObject({ code: 'UNREACHABLE' });
+  expect((await tree.listxattr(image)).map(String)).not.toContain('user.pbsfs.damaged');
+  expect((await readAll(tree, (await entryAt(tree, namesOf('.pbsfs/damaged.jsonl'))).attributes.ino)).length).toBe(0);
+  await server.listen();
+  const local = treeOf(await openDatastore(storePath('sample')));
+  const expected = await (await local.open((await entryAt(local, [...path, ...namesOf(name ?? '')])).attributes.ino)).read(0, 4096);
+  expect(Buffer.concat(await file.read(0, 4096))).toEqual(Buffer.concat(expected));
+  file.close();
+});

@@ -1,14 +1,18 @@
 /** What is asked of a server that may be away: again and again, until it answers or the time is over. */
-import { StoreError, codeOf } from '../../errors.js';
+import { StoreError, codeOf, messageOf } from '../../errors.js';
 import { abortable, abortError, BackOff, wait } from './back-off.js';
 
 export class Patience {
   readonly #timeoutMs: number;
+  readonly #warn: (line: string) => void;
+  /** That the server can't be reached, until it is. */
+  #isTold = false;
   readonly #closing = new AbortController();
   readonly #running = new Set<AbortController>();
 
-  constructor(timeoutMs: number) {
+  constructor(timeoutMs: number, warn: (line: string) => void = () => undefined) {
     this.#timeoutMs = timeoutMs;
+    this.#warn = warn;
   }
 
   get closed(): boolean {
@@ -27,17 +31,22 @@ export class Patience {
     const over = new AbortController();
     let failure: unknown;
     const timer = setTimeout(() => {
-      over.abort(this.#silence(failure));
+      const silence = this.#silence(failure);
+      this.#tell(silence);
+      over.abort(silence);
     }, this.#timeoutMs);
     this.#running.add(over);
     try {
       for (const backOff = new BackOff(); ; ) {
         try {
-          return await unlessAborted(work(over.signal), over.signal);
+          const result = await unlessAborted(work(over.signal), over.signal);
+          this.#tell(undefined);
+          return result;
         } catch (error) {
           if (over.signal.aborted) throw abortError(over.signal);
           if (codeOf(error) !== 'UNREACHABLE') throw error;
           failure = error;
+          this.#tell(error);
         }
         await wait(backOff.nextMs(), over.signal);
       }
@@ -51,6 +60,13 @@ export class Patience {
   async pause(ms: number): Promise<boolean> {
     await wait(ms, this.#closing.signal).catch(() => undefined);
     return !this.closed;
+  }
+
+  /** Once each time that it goes away, and when it is back. */
+  #tell(failure: unknown): void {
+    if (this.#isTold === (failure !== undefined)) return;
+    this.#isTold = failure !== undefined;
+    this.#warn(failure === undefined ? 'the server is reached again' : `${messageOf(failure)}; reads wait up to ${Math.round(this.#timeoutMs / 1000)} s for it, and then fail`);
   }
 
   #silence(failure: unknown): StoreError {

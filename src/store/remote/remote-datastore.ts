@@ -35,6 +35,7 @@ export interface RemoteOptions {
   /** The repository, without secrets. */
   readonly location: string;
   readonly timeoutMs: number;
+  readonly warn?: (line: string) => void;
 }
 
 export class RemoteDatastore implements Datastore {
@@ -50,10 +51,10 @@ export class RemoteDatastore implements Datastore {
   /** Made here and not on the server, where a group begins with its first snapshot. */
   readonly #planned = new Map<string, GroupName>();
 
-  constructor({ api, location, timeoutMs }: RemoteOptions) {
+  constructor({ api, location, timeoutMs, warn }: RemoteOptions) {
     this.location = location;
     this.api = api;
-    this.#patience = new Patience(timeoutMs);
+    this.#patience = new Patience(timeoutMs, warn);
     this.#poll = new ListingPoll((listedMs) => this.listings.renew(listedMs));
     this.listings = new Listings(api, (directories) => {
       this.#poll.tell(directories);
@@ -230,7 +231,7 @@ export class RemoteDatastore implements Datastore {
       if (fileName !== undefined && !facts.files.some(({ name }) => name === fileName)) {
         return new StoreError('NOT_FOUND', `${path} has no file ${fileName}`, { cause: error });
       }
-      if (!facts.finished && fileName === undefined) return new StoreError('NOT_FOUND', `${path} is no finished snapshot`, { cause: error });
+      if (!facts.finished && fileName === undefined && error.status === 404) return new StoreError('NOT_FOUND', `${path} is no finished snapshot`, { cause: error });
       return facts.finished ? error : new StoreError('LOCKED', `${path} is being written: ${error.text}`, { cause: error });
     } catch (reason) {
       return reason;
@@ -256,5 +257,5 @@ export class RemoteDatastore implements Datastore {
 export async function openRemoteDatastore(repository: Repository, options: OpenOptions): Promise<RemoteDatastore> {
   const { defaultTimeoutMs, openServer } = await import('./server.js');
   const api = openServer(repository, options);
-  return new RemoteDatastore({ api, location: formatRepository(repository), timeoutMs: options.timeoutMs ?? defaultTimeoutMs });
+  return new RemoteDatastore({ api, location: formatRepository(repository), timeoutMs: options.timeoutMs ?? defaultTimeoutMs, warn: options.warn });
 }

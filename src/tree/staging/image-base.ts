@@ -1,7 +1,7 @@
 /** What a staged image has in the datastore, through the cache of decoded chunks. Chunks that cannot be had fail exactly the reads that need them. */
 import type { ChunkCache, ChunkRef } from '../../codec/chunk-cache.js';
 import { FormatError } from '../../errors.js';
-import type { ByteSpan, ChunkUser, DamageLog } from '../../archive/damage.js';
+import { isPassing, type ByteSpan, type ChunkUser, type DamageLog } from '../../archive/damage.js';
 import { ReadAhead } from '../../archive/read-ahead.js';
 import { zeros } from '../../archive/zero-chunk.js';
 import type { MaybePromise } from '../../vfs/file-system.js';
@@ -88,7 +88,7 @@ export class ImageBase implements ChunkUser {
     try {
       return await this.#options.cache.load(ref);
     } catch (error) {
-      this.#options.damage.reportChunk(ref.digest, error, this);
+      if (!isPassing(error)) this.#options.damage.reportChunk(ref.digest, error, this);
       throw error;
     }
   }
