@@ -36,6 +36,7 @@ export interface Timeouts {
 
 export const defaultTimeouts: Timeouts = { firstByteMs: 10_000, handshakeMs: 10_000, headMs: 30_000, requestMs: 600_000, keepAliveMs: 120_000 };
 
+const tlsVersionMin = 'TLSv1.2';
 const headBytesMax = 32 * 1024;
 const headersMax = 100;
 const tcpKeepAliveMs = 120_000;
@@ -60,7 +61,7 @@ export class Listener {
     this.#server = https.createServer({
       cert: options.cert,
       key: options.key,
-      minVersion: 'TLSv1.2',
+      minVersion: tlsVersionMin,
       // None is chosen, whatever a client offers.
       ALPNProtocols: [],
       handshakeTimeout: handshakeMs,
@@ -87,6 +88,11 @@ export class Listener {
 
   get address(): AddressInfo {
     return this.#server.address() as AddressInfo;
+  }
+
+  /** For connections from now on. */
+  useCertificate(cert: Buffer, key: Buffer): void {
+    this.#server.setSecureContext({ cert, key, minVersion: tlsVersionMin });
   }
 
   /** No new connections, and none without a request. */

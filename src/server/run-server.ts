@@ -1,14 +1,15 @@
 /** A server for the life of a process: it tells when it is ready, and ends by signals, after what runs has come to its end. */
 import { realpath } from 'node:fs/promises';
+import { messageOf } from '../errors.js';
 import { notifyReady, notifyStopping } from '../mount/service-manager.js';
 import { openLocalDatastore } from '../store/local/local-datastore.js';
 import type { AuditLog } from './audit-log.js';
-import { openLineLog } from './log-files.js';
+import { LineLog } from './log-files.js';
 import { listenForMetrics } from './metrics-listener.js';
-import { openOffers } from './offers.js';
+import { openOffers, type Offers } from './offers.js';
 import { startServer, type RunningServer } from './server.js';
 import type { ServedStore } from './server-context.js';
-import { ensureIdentity, readIdentity } from './server-identity.js';
+import { ensureIdentity, readIdentity, type ServerIdentity } from './server-identity.js';
 
 export interface ListenAddress {
   readonly host: string;
@@ -36,31 +37,48 @@ const repeatMs = 500;
 
 /** Resolves when the server has ended. */
 export async function runServer(request: ServeRequest, log: (line: string) => void): Promise<void> {
-  const { listen, certPath, keyPath } = request;
   const stores = await openStores(request.stores);
-  const identity = request.ownCertificate ? await ensureIdentity(certPath, keyPath, log) : await readIdentity(certPath, keyPath);
   const offers = openOffers();
-  const server = await startServer({
-    stores,
-    host: listen.host,
-    port: listen.port,
-    identity,
-    usersPath: request.usersPath,
-    offers,
-    audit: auditOf(request.auditLog, log),
-    accessLog: request.accessLog === undefined ? undefined : openLineLog(request.accessLog, log),
-    log,
-  });
+  try {
+    await serve(request, stores, offers, log);
+  } finally {
+    await offers.close();
+    for (const { datastore } of stores) await datastore.close();
+  }
+}
+
+async function serve(request: ServeRequest, stores: readonly ServedStore[], offers: Offers, log: (line: string) => void): Promise<void> {
+  const { listen, usersPath } = request;
+  const identity = await identityOf(request, log);
+  const [auditFile, accessLog] = [request.auditLog, request.accessLog].map((path) => (path === undefined ? undefined : new LineLog(path, log)));
+  const server = await startServer({ stores, host: listen.host, port: listen.port, identity, usersPath, offers, audit: auditTo(auditFile, log), accessLog, log });
   const metrics = request.metrics === undefined ? undefined : await listenForMetrics(request.metrics, server.context.metrics);
   const place = placeText({ ...listen, port: server.port });
   log(`${stores.map(({ name, path }) => `${path} as ${name}`).join(', ')} on https://${place}`);
   log(`the fingerprint of its certificate is ${identity.fingerprint}`);
   if (request.metrics !== undefined && metrics !== undefined) log(`metrics are on http://${placeText({ ...request.metrics, port: metrics.port })}/metrics`);
+  const onReload = (): void => void reload(request, server, [auditFile, accessLog], log);
+  process.on('SIGHUP', onReload);
   await notifyReady(`serving on ${place}`, log);
   await untilSignal(server, request.drainTimeoutMs, log);
+  process.off('SIGHUP', onReload);
   await metrics?.close();
-  await offers.close();
-  for (const { datastore } of stores) await datastore.close();
+}
+
+async function identityOf({ ownCertificate, certPath, keyPath }: ServeRequest, log: (line: string) => void): Promise<ServerIdentity> {
+  return ownCertificate ? await ensureIdentity(certPath, keyPath, log) : await readIdentity(certPath, keyPath);
+}
+
+/** A certificate that was renewed, and logs that were rotated. What can't be used is told, and the one before stays. */
+async function reload(request: ServeRequest, server: RunningServer, logs: readonly (LineLog | undefined)[], log: (line: string) => void): Promise<void> {
+  for (const each of logs) each?.reopen();
+  try {
+    const identity = await identityOf(request, log);
+    server.useIdentity(identity);
+    log(`SIGHUP: logs are opened anew; the fingerprint of the certificate is ${identity.fingerprint}`);
+  } catch (error) {
+    log(`SIGHUP: the certificate stays: ${messageOf(error)}`);
+  }
 }
 
 function placeText({ host, port }: ListenAddress): string {
@@ -71,8 +89,7 @@ async function openStores(stores: ServeRequest['stores']): Promise<readonly Serv
   return await Promise.all(stores.map(async ({ name, path }) => ({ name, path: await realpath(path).catch(() => path), datastore: await openLocalDatastore(path) })));
 }
 
-function auditOf(path: string | undefined, log: (line: string) => void): AuditLog {
-  const file = path === undefined ? undefined : openLineLog(path, log);
+function auditTo(file: LineLog | undefined, log: (line: string) => void): AuditLog {
   return {
     write(record) {
       const line = { time: new Date().toISOString(), ...record };

@@ -37,6 +37,8 @@ export interface RunningServer {
   readonly port: number;
   readonly context: ServerContext;
   readonly sessionCount: () => number;
+  /** For connections from now on. */
+  useIdentity(identity: ServerIdentity): void;
   /** Takes nothing new; resolves when what runs is over, or was broken off after `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>;
 }
@@ -66,6 +68,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     port: listener.address.port,
     context,
     sessionCount: () => sessions.count,
+    useIdentity({ cert, key }) {
+      listener.useCertificate(cert, key);
+    },
     async drain(timeoutMs) {
       listener.stop();
       await Promise.all([sessions.drain(timeoutMs), api.idle(timeoutMs)]);

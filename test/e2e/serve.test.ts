@@ -1,6 +1,7 @@
 /** `pbsfs serve` and `pbsfs user` as an admin has them. */
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import type { TLSSocket } from 'node:tls';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { eventually, pbsfs, program, start, type Running } from '../support/command.js';
@@ -178,6 +179,36 @@ describe('a server', () => {
     expect(JSON.parse(readFileSync(audit, 'utf8').trim().split('\n')[0] ?? '')).toMatchObject({ who: 'backup@pbs', what: 'login', result: 'ok' });
     const all = [access, audit].map((path) => readFileSync(path, 'utf8')).join('') + running.text();
     for (const secret of ['geheim', authorization.split(':')[1] ?? '']) expect(all).not.toContain(secret);
+  });
+
+  it('takes a new certificate and new log files at SIGHUP, and keeps its connections', async () => {
+    const at = place();
+    await user(at, ['add', 'backup@pbs']);
+    const access = join(at.directory, 'access.log');
+    const { running, port } = await serve(at, [emptyStore(), '--name', 'store1', '--access-log', access]);
+    const fingerprint = async (): Promise<string> => {
+      const connection = await RawConnection.open(port);
+      const found = (connection.socket as TLSSocket).getPeerCertificate().fingerprint256.toLowerCase();
+      connection.close();
+      return found;
+    };
+    const kept = await RawConnection.open(port);
+    const before = await fingerprint();
+    for (const name of ['server.pem', 'server-key.pem']) rmSync(join(at.directory, 'etc', name));
+    renameSync(access, `${access}.1`);
+    running.child.kill('SIGHUP');
+    await running.wrote(/SIGHUP: logs are opened anew/);
+    const after = await fingerprint();
+    expect(after).not.toBe(before);
+    expect(running.text()).toContain(after);
+    kept.send(request('GET /api2/json/ping'));
+    expect((await kept.answer()).status).toBe(200);
+    kept.close();
+    await eventually(() => existsSync(access) && readFileSync(access, 'utf8').includes('/ping'), 'the new log');
+    writeFileSync(join(at.directory, 'etc', 'server.pem'), 'nonsense');
+    running.child.kill('SIGHUP');
+    await running.wrote(/the certificate stays/);
+    expect(await fingerprint()).toBe(after);
   });
 
   it('ends at once with nothing open, and at the second signal with something', async () => {

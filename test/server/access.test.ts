@@ -222,6 +222,9 @@ describe('wrong passwords', () => {
     const attempt = (password: string, address: string) => authenticator.login({ username: 'user@pbs', password, address }).then(() => 200, (error: { status: number }) => error.status);
     const statuses = [await attempt('a', '::1'), await attempt('b', '::1'), await attempt('c', '::1'), await attempt('secret', '::1'), await attempt('secret', '::2')];
     expect(statuses).toEqual([401, 401, 401, 429, 200]);
+    const together = await Promise.all(Array.from({ length: 10 }, () => attempt('wrong', '::3')));
+    expect(together.filter((status) => status === 401)).toHaveLength(3);
+    for (let i = 0; i < 5; i++) expect(await attempt('secret', '::4')).toBe(200);
   });
 
   it('are compared with nothing in the same time', async () => {

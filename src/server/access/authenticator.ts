@@ -62,18 +62,19 @@ export class Authenticator {
   async login({ username, password, address }: Login): Promise<GrantedLogin> {
     if (password === '') throw new Refusal(400, 'the password is missing');
     checkUserId(username);
-    this.failedLogins.check(address);
     const record = (await this.users.current()).get(username);
-    const isRight = password.startsWith(ticketPrefix) ? this.#isTicketOf(password, username, record?.password) : await verifySecret(password, record?.password);
-    if (!isRight || record?.password === undefined) this.#refuse(password.startsWith(ticketPrefix) ? undefined : address);
+    const isRight = password.startsWith(ticketPrefix)
+      ? this.#isTicketOf(password, username, record?.password)
+      : await this.failedLogins.attempt(address, () => verifySecret(password, record?.password));
+    if (!isRight || record?.password === undefined) refuse();
     return { username, ticket: this.tickets.ticket(username, record.password), csrfToken: this.tickets.csrfToken(username) };
   }
 
   async #byTicket(text: string, { method, csrfToken, address }: Credentials): Promise<Caller> {
     const users = await this.users.current();
     const userId = this.tickets.open(text)?.userId ?? '';
-    if (!this.#isTicketOf(text, userId, users.get(userId)?.password)) this.#refuse();
-    if (method !== 'GET' && (csrfToken === undefined || !this.tickets.isCsrfToken(csrfToken, userId))) this.#refuse();
+    if (!this.#isTicketOf(text, userId, users.get(userId)?.password)) refuse();
+    if (method !== 'GET' && (csrfToken === undefined || !this.tickets.isCsrfToken(csrfToken, userId))) refuse();
     return callerOf(users, { user: userId, token: undefined }, address);
   }
 
@@ -85,10 +86,10 @@ export class Authenticator {
   async #byToken(authorization: string, address: string): Promise<Caller> {
     const [, id = '', encoded = ''] = /^PBSAPIToken[ =]\s*([^:]*):(.*)$/s.exec(authorization) ?? [];
     const [authId, secret] = [authIdOf(id), percentDecoded(encoded)];
-    if (authId?.token === undefined || secret === undefined) this.#refuse(address);
+    if (authId?.token === undefined || secret === undefined) refuse();
     const users = await this.users.current();
     const kept = users.get(authId.user)?.tokens.get(authId.token)?.secret;
-    if (!(await this.#isSecret(id, secret, kept, address))) this.#refuse(address);
+    if (!(await this.#isSecret(id, secret, kept, address))) refuse();
     return callerOf(users, authId, address);
   }
 
@@ -96,17 +97,14 @@ export class Authenticator {
   async #isSecret(id: string, secret: string, kept: string | undefined, address: string): Promise<boolean> {
     const key = createHmac('sha256', this.#cacheKey).update([id, kept ?? '', secret].join('\0')).digest('base64');
     if (this.#verified.get(key) === true) return true;
-    this.failedLogins.check(address);
-    const isRight = await verifySecret(secret, kept);
+    const isRight = await this.failedLogins.attempt(address, () => verifySecret(secret, kept));
     if (isRight) this.#verified.set(key, true);
     return isRight;
   }
+}
 
-  /** Tickets can't be guessed, and old ones are no attack: only secrets count against an address. */
-  #refuse(address?: string): never {
-    if (address !== undefined) this.failedLogins.add(address);
-    throw new Refusal(401, authenticationFailed);
-  }
+function refuse(): never {
+  throw new Refusal(401, authenticationFailed);
 }
 
 function checkUserId(username: string): void {
