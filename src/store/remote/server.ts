@@ -39,6 +39,8 @@ interface Sent {
   readonly body?: Buffer | undefined;
   readonly bytesMax?: number;
   readonly signal?: AbortSignal | undefined;
+  /** What is left of the time; all of it if undefined. */
+  readonly timeoutMs?: number;
 }
 
 /** Nothing is sent before the first call. USAGE for settings of the environment that make no sense. */
@@ -85,24 +87,24 @@ export class Server implements ServerApi {
       signal: this.#signal(signal),
     };
     const what = `${this.#what}: ${method} ${path}`;
-    return await this.#repeatedly(method === 'GET', sent.signal, async () => dataOf(await this.#accepted(sent, what), what));
+    return await this.#repeatedly(method === 'GET', sent.signal, async (timeoutMs) => dataOf(await this.#accepted({ ...sent, timeoutMs }, what), what));
   }
 
   async upload(path: string, parameters: Parameters, body: Buffer): Promise<JsonValue> {
     const what = `${this.#what}: POST ${path}`;
     const sent: Sent = { method: 'POST', path: `/api2/json${path}${queryText(parameters)}`, contentType: 'application/octet-stream', body, signal: this.#closing.signal };
-    return await this.#repeatedly(false, sent.signal, async () => dataOf(await this.#accepted(sent, what), what));
+    return await this.#repeatedly(false, sent.signal, async (timeoutMs) => dataOf(await this.#accepted({ ...sent, timeoutMs }, what), what));
   }
 
   async download(path: string, parameters: Parameters, bytesMax: number, { signal }: CallOptions = {}): Promise<Buffer> {
     const sent: Sent = { method: 'GET', path: `/api2/json${path}${queryText(parameters)}`, contentType: form, bytesMax, signal: this.#signal(signal) };
-    const body = await this.#repeatedly(true, sent.signal, async () => await this.#accepted(sent, `${this.#what}: GET ${path}`));
+    const body = await this.#repeatedly(true, sent.signal, async (timeoutMs) => await this.#accepted({ ...sent, timeoutMs }, `${this.#what}: GET ${path}`));
     return Buffer.from(body.buffer, body.byteOffset, body.length);
   }
 
   async openSession(protocol: 'backup' | 'reader', parameters: Parameters, { signal }: CallOptions = {}): Promise<ProtocolSession> {
     const whole = this.#signal(signal);
-    return await this.#repeatedly(protocol === 'reader', whole, async () => await this.#upgrade(protocol, parameters, whole));
+    return await this.#repeatedly(protocol === 'reader', whole, async (timeoutMs) => await this.#upgrade(protocol, parameters, { signal: whole, timeoutMs }));
   }
 
   /** Asks for a ticket, or tries the token, so that a wrong password shows. */
@@ -128,12 +130,12 @@ export class Server implements ServerApi {
   }
 
   /** While the server can't be reached and there is time. */
-  async #repeatedly<T>(isRepeatable: boolean, signal: AbortSignal | undefined, attempt: () => Promise<T>): Promise<T> {
+  async #repeatedly<T>(isRepeatable: boolean, signal: AbortSignal | undefined, attempt: (timeoutMs: number) => Promise<T>): Promise<T> {
     const backOff = new BackOff();
     const end = Date.now() + this.#timeoutMs;
     for (;;) {
       try {
-        const result = await attempt();
+        const result = await attempt(Math.max(1, end - Date.now()));
         this.#health.reached();
         return result;
       } catch (error) {
@@ -156,9 +158,9 @@ export class Server implements ServerApi {
     return answer.body;
   }
 
-  async #upgrade(protocol: 'backup' | 'reader', parameters: Parameters, signal: AbortSignal): Promise<ProtocolSession> {
+  async #upgrade(protocol: 'backup' | 'reader', parameters: Parameters, limits: Pick<Sent, 'signal' | 'timeoutMs'>): Promise<ProtocolSession> {
     // The path begins as all other clients have it.
-    const sent: Sent = { method: 'GET', path: `//api2/json/${protocol}${queryText(parameters)}`, contentType: form, signal };
+    const sent: Sent = { method: 'GET', path: `//api2/json/${protocol}${queryText(parameters)}`, contentType: form, ...limits };
     const upgraded = await this.#authenticated(sent, (headers) =>
       this.#http.upgrade(this.#request(sent, { ...headers, connection: 'upgrade', upgrade: protocolIds[protocol] })),
     );
@@ -182,13 +184,13 @@ export class Server implements ServerApi {
     return await send(await unlessAborted(sent.signal, this.#authentication.headers()));
   }
 
-  #request({ method, path, contentType, body, bytesMax = answerBytesMax, signal }: Sent, headers: Readonly<Record<string, string>>): HttpRequest {
+  #request({ method, path, contentType, body, bytesMax = answerBytesMax, signal, timeoutMs = this.#timeoutMs }: Sent, headers: Readonly<Record<string, string>>): HttpRequest {
     return {
       method,
       path,
       headers: { 'user-agent': userAgent, 'content-type': contentType, ...headers },
       body,
-      timeoutMs: Math.min(headMsMax, this.#timeoutMs),
+      timeoutMs: Math.min(headMsMax, timeoutMs),
       bytesMax,
       signal,
     };
