@@ -10,7 +10,7 @@ import { Router } from '../router.js';
 import { ByteBudget } from './byte-budget.js';
 import { answerStream, refuseStream } from './session-answer.js';
 import type { SessionEndpoint } from './session-endpoint.js';
-import { bodyBytesAtOnceMax, sessionSilenceMs } from './session-settings.js';
+import { bodyBytesAtOnceMax, fileBytesAtOnceMax, fileBytesOnTheWay, sessionSilenceMs } from './session-settings.js';
 import { discardBody, readAnnouncedBody, readStreamBody } from './stream-body.js';
 
 /** Above it the header list is too long anyway. */
@@ -20,11 +20,18 @@ const drainedBytesMax = 32 * 1024 * 1024;
 
 type Context = Pick<Call, 'context' | 'caller'>;
 
+interface Budgets {
+  /** What comes. */
+  readonly bodies: ByteBudget;
+  /** What goes. */
+  readonly files: ByteBudget;
+}
+
 export class SessionServer {
   readonly #protocol: string;
   readonly #router: Router<SessionEndpoint>;
   readonly #call: Context;
-  readonly #budget = new ByteBudget(bodyBytesAtOnceMax);
+  readonly #budgets: Budgets = { bodies: new ByteBudget(bodyBytesAtOnceMax), files: new ByteBudget(fileBytesAtOnceMax) };
   readonly #running = new Set<Promise<void>>();
 
   constructor(protocol: string, endpoints: readonly SessionEndpoint[], call: Context) {
@@ -62,7 +69,7 @@ export class SessionServer {
     stream.once('close', () => {
       gone.abort(new Refusal(400, 'the client has given the request up'));
     });
-    const request = new SessionRequest(stream, headers, this.#budget, gone.signal);
+    const request = new SessionRequest(stream, headers, this.#budgets, gone.signal);
     try {
       await request.answer(this.#router, this.#call);
       this.#count(200);
@@ -87,7 +94,7 @@ class SessionRequest {
   constructor(
     private readonly stream: ServerHttp2Stream,
     private readonly headers: IncomingHttpHeaders,
-    private readonly budget: ByteBudget,
+    private readonly budgets: Budgets,
     private readonly signal: AbortSignal,
   ) {}
 
@@ -109,7 +116,17 @@ class SessionRequest {
   async #answerBy(endpoint: SessionEndpoint, query: string, context: Context): Promise<void> {
     const isRaw = endpoint.rawBytesMax !== undefined || endpoint.discardsBody === true;
     const answer = isRaw ? await this.#runRaw(endpoint, query, context) : await this.#runPlain(endpoint, query, context);
-    await answerStream(this.stream, answer);
+    if ('stream' in answer) await this.#send(answer);
+    else await answerStream(this.stream, answer);
+  }
+
+  /** A client that reads nothing has few files on their way. */
+  async #send(answer: Extract<Answer, { stream: unknown }>): Promise<void> {
+    try {
+      await this.#within(this.budgets.files, fileBytesOnTheWay, () => answerStream(this.stream, answer));
+    } finally {
+      answer.stream.destroy();
+    }
   }
 
   async #runRaw(endpoint: SessionEndpoint, query: string, context: Context): Promise<Answer> {
@@ -119,7 +136,7 @@ class SessionRequest {
       return await this.#run(endpoint, parameters, Buffer.alloc(0), context);
     }
     const bytes = endpoint.announcedBytes?.(parameters) ?? endpoint.rawBytesMax ?? 0;
-    return await this.#withBudget(bytes, async () => {
+    return await this.#within(this.budgets.bodies, bytes, async () => {
       const body = endpoint.announcedBytes === undefined ? await readStreamBody(this.stream, bytes) : await readAnnouncedBody(this.stream, bytes);
       return await this.#run(endpoint, parameters, body, context);
     });
@@ -130,7 +147,7 @@ class SessionRequest {
       const parameters = this.#check(endpoint, () => formParameters(query));
       return await this.#run(endpoint, parameters, Buffer.alloc(0), context);
     }
-    return await this.#withBudget(parameterBytesMax, async () => {
+    return await this.#within(this.budgets.bodies, parameterBytesMax, async () => {
       const body = await readStreamBody(this.stream, parameterBytesMax);
       const parameters = this.#check(endpoint, () => this.#parametersOf(query, body));
       return await this.#run(endpoint, parameters, Buffer.alloc(0), context);
@@ -157,12 +174,12 @@ class SessionRequest {
     return endpoint.run({ ...context, parameters, body, signal: this.signal });
   }
 
-  async #withBudget<T>(bytes: number, work: () => Promise<T>): Promise<T> {
-    await this.budget.take(bytes, this.signal);
+  async #within<T>(budget: ByteBudget, bytes: number, work: () => Promise<T>): Promise<T> {
+    await budget.take(bytes, this.signal);
     try {
       return await work();
     } finally {
-      this.budget.give(bytes);
+      budget.give(bytes);
     }
   }
 }

@@ -17,6 +17,12 @@ export const sessionSettings: Settings = {
 export const connectionWindowBytes = requestsAtOnceMax * windowBytes;
 /** Bodies that a session may have in memory and in worker threads; a larger one has its turn alone. */
 export const bodyBytesAtOnceMax = 12 * 1024 * 1024;
+/** Pieces in which files are read. */
+export const filePieceBytes = 128 * 1024;
+/** Of a file that is being sent: pieces in its stream, in that of the request, and in the session. */
+export const fileBytesOnTheWay = 4 * filePieceBytes;
+/** Of all files that a session is being sent. */
+export const fileBytesAtOnceMax = 16 * fileBytesOnTheWay;
 /** A client that sends nothing of a body for so long has no more to say. */
 export const bodySilenceMs = 60_000;
 /** Of one body in whole. */

@@ -14,9 +14,8 @@ import { translated } from '../../store/local/directory.js';
 import { Refusal } from '../refusal.js';
 import type { ServedStore } from '../server-context.js';
 import { Turns } from '../turns.js';
+import { filePieceBytes } from './session-settings.js';
 
-/** Pieces in which files are read: a few of them wait for a client that does not read. */
-const pieceBytes = 64 * 1024;
 /** Entries that are looked at in one turn of the event loop. */
 const entriesPerTurn = 8192;
 const indexesWaitingMax = 1024;
@@ -47,7 +46,7 @@ export async function openStoredFile(path: string, bytesMax: number): Promise<Op
 
 /** Takes the file over. */
 export function streamOf({ handle }: OpenedFile): Readable {
-  return handle.createReadStream({ start: 0, highWaterMark: pieceBytes });
+  return handle.createReadStream({ start: 0, highWaterMark: filePieceBytes });
 }
 
 /** What `use` throws ends it. */

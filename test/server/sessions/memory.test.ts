@@ -9,7 +9,7 @@ import { append, archive, dynamicCsum, finish, close, noiseChunk, offsetsOf, upl
 const clientCount = 16;
 const bytesMax = (300 << 20) + clientCount * (16 << 20);
 /** A body of 16 MiB and what fits into the windows of the other requests; or what waits for a client that does not read. */
-const worstBytesMax = (300 << 20) + clientCount * (28 << 20);
+const worstBytesMax = (300 << 20) + clientCount * (24 << 20);
 const chunkCount = 12;
 const chunks = Array.from({ length: chunkCount }, (_, i) => noiseChunk(`m${i}`, 4 << 20));
 
