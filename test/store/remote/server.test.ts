@@ -17,7 +17,7 @@ let certificate: Certificate;
 let small: SmallServer;
 const opened: Server[] = [];
 const warnings: string[] = [];
-const password = 'pass"wörd';
+const password = 'pass"w\u00f6rd';
 const authorized = { PBS_PASSWORD: password };
 
 beforeAll(() => {
@@ -76,7 +76,7 @@ describe('the bytes that are sent', () => {
       const server = open({ PBS_PASSWORD: 'secret' }, {}, { port: raw.port });
       await server.call('GET', '/admin/datastore/store1/groups', { ns: 'a/b', limit: undefined });
       await server.call('POST', '/admin/datastore/store1/prune', { 'keep-last': 1, 'backup-type': 'host', 'dry-run': true, 'backup-id': 'elsa' });
-      await server.call('PUT', '/admin/datastore/store1/notes', { notes: 'a b&c=d ü', 'backup-id': 'elsa' });
+      await server.call('PUT', '/admin/datastore/store1/notes', { notes: 'a b&c=d \u00fc', 'backup-id': 'elsa' });
       const session = await server.openSession('backup', { store: 'store1', 'backup-type': 'host', 'backup-id': 'elsa', 'backup-time': 1717597476, debug: true, benchmark: false });
       const lost = session.request({ method: 'GET', path: '/previous_backup_time', bytesMax: 100 }).catch(() => undefined);
       await vi.waitFor(() => {
@@ -158,7 +158,7 @@ describe('a login', () => {
   });
 
   it('that is refused says so, without the password', async () => {
-    const wrong = 'not-the-pässword';
+    const wrong = 'not-the-p\u00e4ssword';
     const failure = await failureOf(open({ PBS_PASSWORD: wrong }).call('GET', '/version'));
     expect(failure).toMatchObject({ code: 'LOGIN_FAILED', status: 401, text: 'authentication failed' });
     expect(JSON.stringify([failure, failure.message, small.seen.length])).not.toContain('not-the');
