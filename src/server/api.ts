@@ -87,8 +87,8 @@ export class Api {
     const csrf = headers.csrfpreventiontoken;
     exchange.caller = await this.#parts.authenticator.authenticate({
       method: exchange.method,
-      cookies: headers.cookie === undefined ? [] : [headers.cookie],
-      authorization: headers.authorization,
+      cookies: headers.cookie === undefined ? [] : [utf8(headers.cookie)],
+      authorization: headers.authorization === undefined ? undefined : utf8(headers.authorization),
       csrfToken: typeof csrf === 'string' ? csrf : undefined,
       address: exchange.address,
     });
@@ -114,4 +114,9 @@ export class Api {
   #call(exchange: Exchange, caller: Caller, parameters: Call<ParameterSpecs>['parameters']): Call {
     return { context: this.#parts.context, caller, parameters, body: Buffer.alloc(0), signal: exchange.signal };
   }
+}
+
+/** Node decodes headers as Latin-1. */
+function utf8(header: string): string {
+  return Buffer.from(header, 'latin1').toString();
 }

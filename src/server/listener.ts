@@ -52,6 +52,8 @@ export class Listener {
   readonly #options: ListenerOptions;
   readonly #timeouts: Timeouts;
   readonly #limits = new ConnectionLimits();
+  /** What of the bytes of open connections is counted. */
+  readonly #traffic = new Map<Socket, { received: number; sent: number }>();
   readonly #pending = new WeakMap<Socket, number>();
 
   private constructor(options: ListenerOptions) {
@@ -107,6 +109,7 @@ export class Listener {
 
   #listen(): void {
     const server = this.#server;
+    this.#options.metrics.beforeText(() => [...this.#traffic.keys()].forEach((socket) => this.#countTraffic(socket)));
     const secure = server.listeners('connection');
     server.removeAllListeners('connection');
     server.on('connection', (socket: Socket) => this.#accept(socket, () => secure.forEach((listener) => void listener.call(server, socket))));
@@ -126,11 +129,12 @@ export class Listener {
     }
     metrics.add('connections_total');
     metrics.add('connections', 1);
+    this.#traffic.set(socket, { received: 0, sent: 0 });
     socket.once('close', () => {
       this.#limits.give(address);
       metrics.add('connections', -1);
-      metrics.add('received_bytes_total', socket.bytesRead);
-      metrics.add('sent_bytes_total', socket.bytesWritten);
+      this.#countTraffic(socket);
+      this.#traffic.delete(socket);
     });
     const timer = setTimeout(() => socket.destroy(), this.#timeouts.firstByteMs);
     socket.once('close', () => clearTimeout(timer));
@@ -141,6 +145,15 @@ export class Listener {
       socket.unshift(head);
       secure();
     });
+  }
+
+  #countTraffic(socket: Socket): void {
+    const counted = this.#traffic.get(socket);
+    if (counted === undefined) return;
+    const { bytesRead, bytesWritten } = socket;
+    this.#options.metrics.add('received_bytes_total', bytesRead - counted.received);
+    this.#options.metrics.add('sent_bytes_total', bytesWritten - counted.sent);
+    Object.assign(counted, { received: bytesRead, sent: bytesWritten });
   }
 
   async #exchange(request: IncomingMessage, response: ServerResponse, head?: Buffer): Promise<void> {

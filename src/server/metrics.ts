@@ -31,6 +31,7 @@ export type Labels = Readonly<Record<string, string | number>>;
 
 export class Metrics {
   readonly #values = new Map<string, Map<string, number>>();
+  readonly #collectors: (() => void)[] = [];
 
   /** Counters only grow. */
   add(name: CounterName | GaugeName, by = 1, labels: Labels = {}): void {
@@ -40,7 +41,13 @@ export class Metrics {
     series.set(key, (series.get(key) ?? 0) + by);
   }
 
+  /** Called before values are shown, to add what is only counted now and then. */
+  beforeText(collect: () => void): void {
+    this.#collectors.push(collect);
+  }
+
   text(): string {
+    for (const collect of this.#collectors) collect();
     const families = [...familyLines(counterHelps, 'counter'), ...familyLines(gaugeHelps, 'gauge')];
     return families.map(({ name, head }) => head + this.#samples(name)).join('');
   }

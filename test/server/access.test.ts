@@ -23,7 +23,7 @@ beforeAll(async () => {
   served = await serveStores({
     users: {
       'user@pbs': { password: 'secret', tokens: { tok: { secret }, odd: { secret: odd } } },
-      'd\u00fcdel@pbs': { password: 'p\u00e4ss' },
+      'd\u00fcdel@pbs': { password: 'p\u00e4ss', tokens: { tok: { secret } } },
       'tokens@pbs': { tokens: { tok: { secret } } },
     },
     offers: { endpoints: whoami, protocols: [] },
@@ -166,6 +166,7 @@ describe('tokens', () => {
     }
     expect((await whoami({ authorization: `PBSAPIToken user@pbs!odd:${encodeURIComponent(odd)}` })).status).toBe(200);
     expect((await whoami({ authorization: `PBSAPIToken=tokens@pbs!tok:${secret}` }, 'POST')).status).toBe(200);
+    expect((await whoami({ authorization: Buffer.from(`PBSAPIToken d\u00fcdel@pbs!tok:${secret}`).toString('latin1') })).status).toBe(200);
   });
 
   it('that are wrong take three seconds', async () => {
