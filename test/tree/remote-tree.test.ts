@@ -7,11 +7,13 @@ import { parseKeyFile } from '../../src/format/key-file.js';
 import type { Datastore } from '../../src/store/datastore.js';
 import { openDatastore } from '../../src/store/open.js';
 import { openRemoteDatastore } from '../../src/store/remote/remote-datastore.js';
-import { openDatastoreTree, type DatastoreTree } from '../../src/tree/datastore-tree.js';
+import { openDatastoreTree, openWritableTree, type DatastoreTree } from '../../src/tree/datastore-tree.js';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type Ino } from '../../src/vfs/file-system.js';
+import type { WritableFileSystem } from '../../src/vfs/writable-file-system.js';
 import { entryAt, listAll, namesOf, readAll, sha256 } from '../support/file-system-reader.js';
 import { keyPath, storePath } from '../support/fixtures.js';
 import { RecordingServer } from '../support/recording-server.js';
+import { scratchDirectory } from '../support/scratch.js';
 
 const keys = [
   unwrapKeyFile(parseKeyFile(readFileSync(keyPath('plain.json')))),
@@ -115,4 +117,25 @@ test('what can not be read because the server is away is not lost: no zeros, no 
   const expected = await (await local.open((await entryAt(local, [...path, ...namesOf(name ?? '')])).attributes.ino)).read(0, 4096);
   expect(Buffer.concat(await file.read(0, 4096))).toEqual(Buffer.concat(expected));
   file.close();
+});
+
+test('what is staged in a group that the server does not have yet is there again', async () => {
+  const server = await RecordingServer.start(storePath('sample'));
+  onTestFinished(() => server.close());
+  const spoolBase = scratchDirectory();
+  const open = async (): Promise<DatastoreTree> => {
+    const store = await openRemoteDatastore(server.repository, server.options());
+    const options = { store, keys: [], namespace: [], cacheBytesMax: 64 << 20, salvage: false, log: () => undefined };
+    return await openWritableTree(options, { spoolBase, mode: undefined, encryption: { cryptMode: 'none', key: undefined, encryptedKey: undefined } });
+  };
+  const first = await open();
+  const made = { mode: 0o755, umask: 0o022, caller: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, pid: process.pid } };
+  const { writing } = first as DatastoreTree & Partial<WritableFileSystem>;
+  let ino = (await entryAt(first, namesOf('host'))).attributes.ino;
+  for (const name of ['new', 'staging']) ino = (await writing?.makeDirectory(ino, Buffer.from(name), made))?.attributes.ino ?? 0;
+  expect((await listAll(first, (await entryAt(first, namesOf('host/new'))).attributes.ino)).map(({ name }) => String(name))).toEqual(['staging']);
+  await first.close();
+  const second = await open();
+  onTestFinished(() => second.close());
+  expect((await listAll(second, (await entryAt(second, namesOf('host/new'))).attributes.ino)).map(({ name }) => String(name))).toEqual(['staging']);
 });
