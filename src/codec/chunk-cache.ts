@@ -8,6 +8,7 @@
 import { LRUCache } from 'lru-cache';
 import { StoreError } from '../errors.js';
 import { encryptedHeaderBytes } from '../format/blob.js';
+import { ChunkRequest, DecodeQueue, keyOf, type Encoded } from './chunk-request.js';
 import type { ChunkRef, ChunkSource } from './chunk-source.js';
 import type { DiskCache, DiskCacheStatistics } from './disk-cache.js';
 import { FetchQueue, type Fetched, type FetchStatistics } from './fetch-queue.js';
@@ -47,21 +48,6 @@ interface Slot {
   readonly view: Buffer;
 }
 
-interface Request {
-  readonly key: string;
-  readonly ref: ChunkRef;
-  urgent: boolean;
-  readonly promise: Promise<Buffer>;
-  readonly settle: (result: Buffer | Error) => void;
-}
-
-/** What a worker decodes: a file, or what was fetched, which `path` is the name of. */
-interface Encoded {
-  readonly path: string;
-  readonly encoded?: Uint8Array<ArrayBuffer>;
-  readonly isCached?: boolean;
-}
-
 const prefetchQueueMax = 64;
 const reserveBytesPerWorker = 1 << 22;
 const readAheadBytesMax = 32 << 20;
@@ -73,14 +59,12 @@ export class ChunkCache {
   readonly #slab: Slab;
   readonly #pool: WorkerPool;
   readonly #source: ChunkSource;
-  readonly #fetches: FetchQueue<Request> | undefined;
+  readonly #fetches: FetchQueue<ChunkRequest> | undefined;
   readonly #diskCache: DiskCache | undefined;
   readonly #ready: LRUCache<string, Slot>;
-  readonly #requests = new Map<string, Request>();
-  /** What waits for a worker. */
-  readonly #urgent = new Map<Request, Encoded>();
-  readonly #prefetch = new Map<Request, Encoded>();
-  readonly #inWork = new Set<Request>();
+  readonly #requests = new Map<string, ChunkRequest>();
+  readonly #waiting = new DecodeQueue();
+  readonly #inWork = new Set<ChunkRequest>();
   #limbo: Room[] = [];
   #closed = false;
   readonly #counts = { hits: 0, misses: 0, prefetched: 0, bytesDecoded: 0, failures: 0 };
@@ -135,7 +119,7 @@ export class ChunkCache {
   /** Decodes ahead of a reader; false if the queue is full. Failures show when somebody asks for the chunk. */
   prefetch(ref: ChunkRef): boolean {
     if (this.#ready.has(keyOf(ref)) || this.#requests.has(keyOf(ref))) return true;
-    if (this.#prefetch.size >= prefetchQueueMax || (this.#fetches?.isFull ?? false)) return false;
+    if (this.#waiting.sizeAhead >= prefetchQueueMax || (this.#fetches?.isFull ?? false)) return false;
     this.#counts.prefetched++;
     this.#request(ref, false);
     return true;
@@ -147,7 +131,7 @@ export class ChunkCache {
       bytesMax: this.#slab.bytes,
       bytesUsed: this.#ready.calculatedSize,
       chunks: this.#ready.size,
-      queued: this.#urgent.size + this.#prefetch.size + (this.#fetches?.waiting ?? 0),
+      queued: this.#waiting.size + (this.#fetches?.waiting ?? 0),
       inWork: this.#inWork.size,
       workers: this.#pool.size,
       ...(this.#fetches && { fetched: this.#fetches.statistics }),
@@ -157,88 +141,68 @@ export class ChunkCache {
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const request of this.#requests.values()) if (!this.#inWork.has(request)) request.settle(closed());
-    this.#urgent.clear();
-    this.#prefetch.clear();
+    for (const request of this.#requests.values()) if (!this.#inWork.has(request)) this.#settle(request, closed());
+    this.#waiting.clear();
     this.#fetches?.close();
     await this.#pool.close();
     await this.#diskCache?.close();
   }
 
-  #request(ref: ChunkRef, urgent: boolean): Request {
-    const key = keyOf(ref);
-    let request = this.#requests.get(key);
-    if (request === undefined) {
-      request = this.#newRequest(key, ref);
-      if (this.#closed) {
-        request.settle(closed());
-        return request;
-      }
-      request.urgent = urgent;
+  #request(ref: ChunkRef, urgent: boolean): ChunkRequest {
+    const known = this.#requests.get(keyOf(ref));
+    if (known !== undefined) {
+      if (urgent) this.#hurry(known);
+      return known;
+    }
+    const request = new ChunkRequest(ref, urgent);
+    if (this.#closed) {
+      request.settle(closed());
+    } else {
+      this.#requests.set(request.key, request);
       this.#begin(request);
-    } else if (urgent) {
-      this.#hurry(request);
     }
     return request;
   }
 
-  #hurry(request: Request): void {
+  #hurry(request: ChunkRequest): void {
     request.urgent = true;
-    const encoded = this.#prefetch.get(request);
-    if (encoded === undefined) {
-      this.#fetches?.hurry(request);
-    } else {
-      this.#prefetch.delete(request);
-      this.#urgent.set(request, encoded);
-    }
+    if (!this.#waiting.hurry(request)) this.#fetches?.hurry(request);
   }
 
-  #begin(request: Request): void {
+  #begin(request: ChunkRequest): void {
     const path = this.#diskCache?.find(request.ref.digest);
     if (path === undefined) this.#askSource(request);
     else this.#enqueue(request, { path, isCached: true });
   }
 
-  #askSource(request: Request): void {
+  #askSource(request: ChunkRequest): void {
     if (this.#source.kind === 'fetched') this.#fetches?.add(request, request.urgent);
     else this.#enqueue(request, { path: this.#source.pathOf(request.ref.digest) });
   }
 
-  #fetched(request: Request, result: Fetched): void {
+  #fetched(request: ChunkRequest, result: Fetched): void {
     if (result instanceof Error) {
       this.#counts.failures++;
-      request.settle(result);
+      this.#settle(request, result);
     } else {
       this.#enqueue(request, { path: request.ref.digest.toString('hex'), encoded: result });
     }
   }
 
-  #enqueue(request: Request, encoded: Encoded): void {
-    (request.urgent ? this.#urgent : this.#prefetch).set(request, encoded);
+  #enqueue(request: ChunkRequest, encoded: Encoded): void {
+    this.#waiting.add(request, encoded);
     this.#dispatch();
   }
 
-  #newRequest(key: string, ref: ChunkRef): Request {
-    let settle: Request['settle'] = () => undefined;
-    const promise = new Promise<Buffer>((resolve, reject) => {
-      settle = (result) => {
-        this.#requests.delete(key);
-        if (result instanceof Error) reject(result);
-        else resolve(result);
-      };
-    });
-    // Nobody may wait for a prefetch.
-    promise.catch(() => undefined);
-    const request = { key, ref, urgent: false, promise, settle };
-    this.#requests.set(key, request);
-    return request;
+  #settle(request: ChunkRequest, result: Buffer | Error): void {
+    this.#requests.delete(request.key);
+    request.settle(result);
   }
 
   /** Gives jobs to the workers while they take some and there is room for the result. */
   #dispatch(): void {
     for (let free = this.#pool.capacity; free > 0; free--) {
-      const queue = this.#urgent.size > 0 ? this.#urgent : this.#prefetch;
-      const [next] = queue;
+      const next = this.#waiting.next();
       if (next === undefined) return;
       const [request, encoded] = next;
       const room = this.#slab.allocate(request.ref.length);
@@ -246,13 +210,13 @@ export class ChunkCache {
         this.#evict(roomBytes(request.ref.length));
         return;
       }
-      queue.delete(request);
+      this.#waiting.delete(request);
       this.#decode(request, encoded, room);
     }
     this.#keepReserve();
   }
 
-  #decode(request: Request, encoded: Encoded, room: Room): void {
+  #decode(request: ChunkRequest, encoded: Encoded, room: Room): void {
     const { digest, keyNumber, length } = request.ref;
     const encodedBytesMax = encoded.encoded?.length ?? length + encryptedHeaderBytes;
     const keep = encoded.isCached === true ? undefined : this.#diskCache?.order(digest, encodedBytesMax);
@@ -273,20 +237,21 @@ export class ChunkCache {
     else this.#diskCache?.hit();
   }
 
-  #fill({ key, ref: { length }, settle }: Request, room: Room): void {
+  #fill(request: ChunkRequest, room: Room): void {
+    const { length } = request.ref;
     const view = this.#slab.view(room, length);
     this.#counts.bytesDecoded += length;
-    this.#ready.set(key, { room, view });
-    settle(view);
+    this.#ready.set(request.key, { room, view });
+    this.#settle(request, view);
   }
 
-  #fail(request: Request, room: Room, error: Error, { isCached }: Encoded): void {
+  #fail(request: ChunkRequest, room: Room, error: Error, { isCached }: Encoded): void {
     this.#release(room);
     if (isCached === true && !this.#closed) {
       this.#askSource(request);
     } else {
       this.#counts.failures++;
-      request.settle(isCached === true ? closed() : error);
+      this.#settle(request, isCached === true ? closed() : error);
     }
   }
 
@@ -315,11 +280,6 @@ export class ChunkCache {
       this.#dispatch();
     });
   }
-}
-
-/** Archives that give one digest different lengths or keys can't all be right: a wrong one must not profit from another. */
-function keyOf({ digest, length, keyNumber }: ChunkRef): string {
-  return `${digest.toString('latin1')}${length} ${keyNumber}`;
 }
 
 function closed(): StoreError {
