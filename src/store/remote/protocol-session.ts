@@ -161,27 +161,24 @@ class Http2ProtocolSession implements ProtocolSession {
         fail(error);
         stream.close(constants.NGHTTP2_CANCEL);
       };
-      let status = 0;
-      let body = new ResponseBody(0, 0);
+      // Who listens for data before gets some of it before the head, if both come together.
       stream.once('response', (head) => {
         this.#watch.progress();
         if (isMeasured) this.#options.roundTrips.measured(performance.now() - begun);
-        status = Number(head[':status']);
-        const prepared = bodyFor(head, status, request.bytesMax);
-        if (prepared === undefined) end(this.#tooLong(request));
-        else body = prepared;
-      });
-      stream.on('data', (part: Buffer) => {
-        this.#watch.progress();
-        if (!body.add(part) && status === 200) end(this.#tooLong(request));
-      });
-      stream.once('end', () => {
-        const whole = body.end();
-        if (status === 0) return;
-        if (whole === undefined) return end(new StoreError('PROTOCOL', `${this.#what(request)}: the answer is shorter than announced`));
-        done({ status, body: whole });
-        // It may have answered before it had all.
-        if (!stream.writableFinished) stream.close(constants.NGHTTP2_CANCEL);
+        const status = Number(head[':status']);
+        const body = bodyFor(head, status, request.bytesMax);
+        if (body === undefined) return end(this.#tooLong(request));
+        stream.on('data', (part: Buffer) => {
+          this.#watch.progress();
+          if (!body.add(part) && status === 200) end(this.#tooLong(request));
+        });
+        stream.once('end', () => {
+          const whole = body.end();
+          if (whole === undefined) return end(new StoreError('PROTOCOL', `${this.#what(request)}: the answer is shorter than announced`));
+          done({ status, body: whole });
+          // It may have answered before it had all.
+          if (!stream.writableFinished) stream.close(constants.NGHTTP2_CANCEL);
+        });
       });
       stream.on('error', (error: Error) => {
         fail(this.#streamError(request, stream, error));
