@@ -56,7 +56,8 @@ export class Api {
     try {
       status = await this.#answer(exchange);
     } catch (error) {
-      const refusal = refusalOf(error, context);
+      // What fails because nobody waits for it any more is no failure.
+      const refusal = exchange.signal.aborted ? new Refusal(400, 'the client is gone') : refusalOf(error, context);
       status = refusal.status;
       if (status === 401 && !exchange.isUnderstood) context.metrics.add('authentication_failures_total');
       await exchange.refuse(refusal).catch(() => exchange.request.socket.destroy());

@@ -26,8 +26,9 @@ export async function readBody(request: IncomingMessage, bytesMax: number): Prom
       pieces.push(piece);
     });
     request.once('end', () => end(() => resolve(Buffer.concat(pieces))));
-    request.once('error', (error) => end(() => reject(error)));
-    request.once('close', () => end(() => reject(new Refusal(400, 'the connection was closed within the body'))));
+    const cutOff = (cause?: Error): void => end(() => reject(new Refusal(400, 'the connection was closed within the body', { cause })));
+    request.once('error', cutOff);
+    request.once('close', () => cutOff());
   });
 }
 

@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { Readable } from 'node:stream';
 import { endpoint, type Endpoint } from '../../src/server/endpoint.js';
 import { Refusal } from '../../src/server/refusal.js';
+import { Random, seed } from '../support/random.js';
 import { ask, RawConnection, request } from '../support/raw-https.js';
 import { serveStores, type Served } from '../support/served-stores.js';
 
@@ -335,5 +336,29 @@ describe('what is no request, or too slow', () => {
     connection.send(request('GET /api2/json/late', token).repeat(40));
     await connection.untilClosed();
     expect((await get('/api2/json/ping')).status).toBe(200);
+  });
+});
+
+describe('a server', () => {
+  it(`survives whatever comes (seed ${seed})`, async () => {
+    const numbers = new Random(seed);
+    const random = (limit: number): number => numbers.below(limit);
+    const samples = [
+      request('GET //api2/json/echo?text=a&list=b', token),
+      request('POST /api2/json/echo', { ...token, 'content-type': 'application/json' }, '{"text":"a","list":["b"]}'),
+      request('GET /api2/json/backup?store=a', { ...token, connection: 'upgrade', upgrade: 'proxmox-backup-protocol-v1' }),
+      request('POST /api2/json/raw?name=a', { ...token, 'transfer-encoding': 'chunked' }) + '3\r\nabc\r\n0\r\n\r\n',
+    ];
+    for (let i = 0; i < 150; i++) {
+      const bytes = Buffer.from(samples[i % samples.length] ?? '', 'latin1');
+      for (let changes = 1 + random(4); changes > 0; changes--) bytes[random(bytes.length)] = random(256);
+      const connection = i % 10 === 0 ? await RawConnection.openPlain(port) : await RawConnection.open(port);
+      connection.send(bytes.subarray(0, random(4) === 0 ? random(bytes.length) : bytes.length));
+      await Promise.race([connection.answer().catch(() => undefined), setTimeout(15)]);
+      connection.close();
+    }
+    expect((await get('/api2/json/ping')).status).toBe(200);
+    // Of the inside and of the disk speak errors that tests above made.
+    expect(served.lines.filter((line) => !/server\.pem|secret of the inside|the disk/.test(line))).toEqual([]);
   });
 });
