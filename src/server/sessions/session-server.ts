@@ -58,10 +58,9 @@ export class SessionServer {
       if (session.destroyed) resolve();
     });
     signal.removeEventListener('abort', end);
-    await Promise.all(this.#running);
+    await Promise.allSettled(this.#running);
   }
 
-  /** Never rejects. */
   async #serveStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
     const started = performance.now();
     const gone = new AbortController();

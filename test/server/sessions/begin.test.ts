@@ -1,13 +1,15 @@
 /** Who may open a session, and when. Format: protocol, sections 9.2, 9.3, 9.7, 14 and 15.5. */
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { decodeBlob } from '../../../src/codec/blob-decoder.js';
 import { lockDirectory } from '../../../src/store/local/locks.js';
 import { encodeBlob, zstd } from '../../support/chunks.js';
 import { openStore } from '../../support/new-snapshots.js';
 import { backupTime, open, openBackup, openReader, ProtocolSession, type OpenOptions } from '../../support/protocol-client.js';
 import { startTestServer } from '../../support/protocol-server.js';
+import { scratchDirectory } from '../../support/scratch.js';
 import { append, archive, blob, finish, manifestBlob, noiseChunk, upload } from '../../support/protocol-steps.js';
 
 const chunk = noiseChunk('1', 5000);
@@ -246,4 +248,21 @@ describe('reader', () => {
     expect((await reader.get('download', { 'file-name': 'index.json.blob' })).status).toBe(404);
     expect((await reader.get('download', { 'file-name': 'a.pxar.didx' })).status).toBe(200);
   });
+});
+
+test.runIf(process.getuid?.() === 0)('read-only media are read, and not written', async () => {
+  const made = await startTestServer();
+  await finished(made.port);
+  const point = join(scratchDirectory(), 'ro');
+  mkdirSync(point);
+  execFileSync('mount', ['--bind', made.store, point]);
+  onTestFinished(() => {
+    execFileSync('umount', ['--lazy', point]);
+  });
+  execFileSync('mount', ['-o', 'remount,bind,ro', point]);
+  const { port } = await startTestServer(point);
+  const reader = await openReader(port);
+  expect((await reader.get('download', { 'file-name': 'a.pxar.didx' })).status).toBe(200);
+  expect((await reader.get('chunk', { digest: chunk.digest })).body.equals(chunk.encoded)).toBe(true);
+  expect(await statusOf(port, at(backupTime + 5))).toBe(400);
 });
