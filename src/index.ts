@@ -11,6 +11,7 @@ export { parseRepository, formatRepository, type Repository } from './format/rep
 export { openDatastore } from './store/open.js';
 export type { OpenOptions } from './store/open-options.js';
 export type { Datastore, GroupFacts, SnapshotFacts, StoredFile, StoreSpace } from './store/datastore.js';
+export type { Administration, PruneDecision, RemovedCounts } from './store/administration.js';
 export { initDatastore } from './store/local/init.js';
 export type { BackupOptions, BackupSession } from './store/backup-session.js';
 export type { ChunkWriter } from './store/chunk-writer.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { codeOf } from '../../../errors.js';
 import type { Progress } from './progress.js';
 
-const directories = 1 << 16;
+const directoryName = /^[0-9a-f]{4}$/;
 /** Chunks, and those that verification found damaged. Temporary and other files stay. */
 const chunkName = /^[0-9a-fA-F]{64}(\.[0-9]\.bad)?$/;
 
@@ -47,13 +47,15 @@ export class Sweeping {
   }
 
   run(location: string): void {
-    for (let n = 0; n < directories; n++) {
-      const directory = join(location, '.chunks', n.toString(16).padStart(4, '0'));
-      for (const name of namesIn(directory)) {
+    const chunks = join(location, '.chunks');
+    // Nobody who adds to a datastore does it now.
+    const directories = readdirSync(chunks).filter((name) => directoryName.test(name)).sort();
+    for (const [n, directory] of directories.entries()) {
+      for (const name of namesIn(join(chunks, directory))) {
         this.#progress.check();
-        if (chunkName.test(name)) this.#sweep(join(directory, name), name.endsWith('.bad'));
+        if (chunkName.test(name)) this.#sweep(join(chunks, directory, name), name.endsWith('.bad'));
       }
-      this.#progress.tell('swept', n + 1, directories, 'directories');
+      this.#progress.tell('swept', n + 1, directories.length, 'directories');
     }
   }
 
@@ -81,7 +83,7 @@ function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory, 'latin1');
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return [];
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return [];
     throw error;
   }
 }
