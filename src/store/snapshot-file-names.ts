@@ -15,4 +15,12 @@ export class SnapshotFileNames {
     this.#names.add(fileName);
     return kind;
   }
+
+  has(fileName: string): boolean {
+    return this.#names.has(fileName);
+  }
+
+  add(fileName: string): void {
+    this.#names.add(fileName);
+  }
 }

@@ -5,9 +5,10 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { lstat, readdir, rm, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { FileError, StoreError, codeOf, messageOf } from '../../errors.js';
-import { archiveKind, manifestFileName, type ArchiveKind } from '../../format/archive-name.js';
+import { StoreError, codeOf, messageOf } from '../../errors.js';
+import { manifestFileName, type ArchiveKind } from '../../format/archive-name.js';
 import { snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
+import { SnapshotFileNames } from '../snapshot-file-names.js';
 import { renameNew, syncDirectory, writeWhole } from './atomic-file.js';
 import { removeNewGroup, type WritableGroup } from './group.js';
 import { LockStack } from './locks.js';
@@ -36,7 +37,7 @@ export interface ChunkFlow {
 export class NewSnapshot {
   readonly #parts: NewSnapshotParts;
   readonly #chunks: ChunkFlow;
-  readonly #names = new Set<string>();
+  readonly #names = new SnapshotFileNames();
   readonly #running = new Set<Promise<unknown>>();
   /** Of the datastore, from the beginning: what the disk fails to write until the end is told to whoever has had it open. */
   readonly #fd: number;
@@ -73,14 +74,9 @@ export class NewSnapshot {
     this.#reused = true;
   }
 
-  /** INVALID_ARGUMENT for a name of another kind; EXISTS for one that was claimed before. */
+  /** As SnapshotFileNames.claim(). */
   claim(fileName: string, kinds: readonly ArchiveKind[]): void {
-    const kind = archiveKind(fileName);
-    if (kind === undefined || !kinds.includes(kind) || fileName === manifestFileName) {
-      throw new FileError('INVALID_ARGUMENT', `'${fileName}' cannot be the name of such a file in a snapshot`);
-    }
-    if (this.#names.has(fileName)) throw new StoreError('EXISTS', `the snapshot has a file ${fileName} already: two archives have one name`);
-    this.#names.add(fileName);
+    this.#names.claim(fileName, kinds);
   }
 
   /** In place of what has the name. */
