@@ -42,6 +42,8 @@ const cookieBytesMax = 8192;
 export class Authenticator {
   /** Keys of tokens whose secret was right. They hold the hash that it was compared with. */
   readonly #verified = new LRUCache<string, true>({ max: verifiedTokensMax });
+  /** By the same keys: a client that begins with many requests at once. */
+  readonly #verifying = new Map<string, Promise<boolean>>();
   readonly #cacheKey = randomBytes(32);
 
   constructor(
@@ -65,7 +67,7 @@ export class Authenticator {
     const record = (await this.users.current()).get(username);
     const isRight = password.startsWith(ticketPrefix)
       ? this.#isTicketOf(password, username, record?.password)
-      : await this.failedLogins.attempt(address, () => verifySecret(password, record?.password));
+      : await this.failedLogins.attempt(address, (check) => verifySecret(password, record?.password, check));
     if (!isRight || record?.password === undefined) refuse();
     return { username, ticket: this.tickets.ticket(username, record.password), csrfToken: this.tickets.csrfToken(username) };
   }
@@ -97,7 +99,9 @@ export class Authenticator {
   async #isSecret(id: string, secret: string, kept: string | undefined, address: string): Promise<boolean> {
     const key = createHmac('sha256', this.#cacheKey).update([id, kept ?? '', secret].join('\0')).digest('base64');
     if (this.#verified.get(key) === true) return true;
-    const isRight = await this.failedLogins.attempt(address, () => verifySecret(secret, kept));
+    const verifying = this.#verifying.get(key) ?? this.failedLogins.attempt(address, (check) => verifySecret(secret, kept, check)).finally(() => this.#verifying.delete(key));
+    this.#verifying.set(key, verifying);
+    const isRight = await verifying;
     if (isRight) this.#verified.set(key, true);
     return isRight;
   }

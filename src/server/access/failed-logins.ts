@@ -12,15 +12,24 @@ export class FailedLogins {
   constructor(private readonly failuresPerAddressMax = failuresMax) {}
 
   /**
-   * Runs `verify` for an address, which counts as wrong until it was right, so that many at once are no way around the limit. 429 for an
-   * address that was wrong too often within a minute, whoever it says it is.
+   * Runs `verify`, which calls its argument when its turn has come, so that many at once are no way around the limit. 429 for an address
+   * that was wrong too often within a minute, whoever it says it is.
    */
-  async attempt(address: string, verify: () => Promise<boolean>): Promise<boolean> {
-    const entry = this.#failures.get(address) ?? { count: 0 };
-    if (entry.count >= this.failuresPerAddressMax) throw new Refusal(429, 'too many failed logins from your address; try again in a minute');
-    if (entry.count++ === 0) this.#failures.set(address, entry);
-    const isRight = await verify();
-    if (isRight) entry.count--;
+  async attempt(address: string, verify: (check: () => void) => Promise<boolean>): Promise<boolean> {
+    const check = (): void => {
+      if ((this.#failures.get(address)?.count ?? 0) >= this.failuresPerAddressMax) {
+        throw new Refusal(429, 'too many failed logins from your address; try again in a minute');
+      }
+    };
+    check();
+    const isRight = await verify(check);
+    if (!isRight) this.#add(address);
     return isRight;
+  }
+
+  #add(address: string): void {
+    const entry = this.#failures.get(address);
+    if (entry === undefined) this.#failures.set(address, { count: 1 });
+    else entry.count++;
   }
 }

@@ -29,11 +29,14 @@ export async function hashSecret(secret: string): Promise<string> {
   return ['scrypt', cost.N, cost.r, cost.p, salt.toString('base64'), hash.toString('base64')].join('$');
 }
 
-/** Takes the same time where there is nothing to compare with. 503 when too many wait. */
-export async function verifySecret(secret: string, kept: string | undefined): Promise<boolean> {
+/** Takes the same time where there is nothing to compare with. Rejects with what `atItsTurn` throws; 503 when too many wait. */
+export async function verifySecret(secret: string, kept: string | undefined, atItsTurn: () => void = () => undefined): Promise<boolean> {
   const parsed = kept === undefined ? undefined : parseKept(kept);
   const { hash, ...parameters } = parsed ?? dummy;
-  const derived = await turns.run(() => derive(secret.slice(0, secretBytesMax), parameters));
+  const derived = await turns.run(async () => {
+    atItsTurn();
+    return await derive(secret.slice(0, secretBytesMax), parameters);
+  });
   return timingSafeEqual(derived, hash) && parsed !== undefined && secret.length <= secretBytesMax;
 }
 
