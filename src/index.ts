@@ -28,3 +28,6 @@ export type * from './vfs/file-system.js';
 export type * from './vfs/driver.js';
 export { mountDatastore, type MountedDatastore } from './mount/mount-datastore.js';
 export { mountRequest, type MountRequest } from './mount/mount-request.js';
+export { openOffers, type Offers } from './server/offers.js';
+export { startServer, type RunningServer, type ServerOptions } from './server/server.js';
+export { ensureIdentity, readIdentity, type ServerIdentity } from './server/server-identity.js';
