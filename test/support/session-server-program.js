@@ -7,7 +7,7 @@ import { ensureIdentity } from '../../dist/server/server-identity.js';
 import { startServer } from '../../dist/server/server.js';
 import { openLocalDatastore } from '../../dist/store/local/local-datastore.js';
 
-const [, , store, usersPath] = process.argv;
+const [, , store = '', usersPath = ''] = process.argv;
 const directory = dirname(usersPath);
 const offers = openOffers();
 const server = await startServer({

@@ -177,7 +177,10 @@ describe('a proxy', () => {
     server.on('connect', (request: IncomingMessage, client: Socket) => {
       sockets.add(client);
       seen.push({ url: request.url ?? '', rawHeaders: request.rawHeaders });
-      if (status !== 200) return client.end(`HTTP/1.1 ${status} No\r\ncontent-length: 0\r\n\r\n`);
+      if (status !== 200) {
+        client.end(`HTTP/1.1 ${status} No\r\ncontent-length: 0\r\n\r\n`);
+        return;
+      }
       const far = connectTcp(Number(request.url?.split(':')[1]), '127.0.0.1', () => {
         client.write('HTTP/1.1 200 Connected\r\n\r\n');
         far.pipe(client).pipe(far);
