@@ -3,15 +3,17 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MountError, PbsfsError, type ErrorCode } from '../errors.js';
+import { secretVariables } from '../os/credentials.js';
 import { readMountTable } from '../os/mount-table.js';
 import { openLog } from './log-file.js';
 import type { MountRequest } from './mount-request.js';
 import { passwordVariable } from './password.js';
-import { serverPasswordVariables } from './server-access.js';
+import { serverPasswordVariable } from './server-access.js';
 
 const program = fileURLToPath(new URL('./daemon.js', import.meta.url));
 
-const secretVariables = [passwordVariable, ...serverPasswordVariables];
+/** The daemon has its secrets by another way, and shows its environment to all that may look at it. */
+const hiddenVariables = [passwordVariable, serverPasswordVariable].flatMap(secretVariables);
 
 /** What the daemon says, once. */
 export type DaemonMessage = { readonly ready: true } | { readonly error: { readonly code: ErrorCode | undefined; readonly message: string } };
@@ -26,7 +28,7 @@ export async function mountInBackground(request: MountRequest, logPath: string):
   }
   const log = await openLog(logPath);
   const environment = { ...process.env };
-  for (const name of secretVariables) delete environment[name];
+  for (const name of hiddenVariables) delete environment[name];
   try {
     const child = spawn(process.execPath, [program, request.source, request.mountPoint], {
       detached: !isAutomounted(request.mountPoint),

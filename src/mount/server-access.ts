@@ -1,21 +1,18 @@
 /** What a mount needs to be let in by a server. It is found where a person can be asked, and goes to the daemon with the request. */
 import { parseRepository } from '../format/repository.js';
+import { findSecret } from '../os/credentials.js';
 import type { OpenOptions } from '../store/open-options.js';
 import type { ServerAccess } from './mount-request.js';
 import { openOptionsFor } from './open-options.js';
 
-const passwordVariable = 'PBS_PASSWORD';
-
-/** The daemon has the password by another way, and shows its environment to all that may look at it. */
-export const serverPasswordVariables = [passwordVariable, `${passwordVariable}_FD`, `${passwordVariable}_FILE`, `${passwordVariable}_CMD`];
+export const serverPasswordVariable = 'PBS_PASSWORD';
 
 /**
  * With the password that the environment names, or that is typed. At a terminal the server is asked once, so that questions come before
  * the daemon leaves it. Whatever openServer() throws.
  */
 export async function prepareServer(repository: string, access: ServerAccess, warn: (line: string) => void): Promise<ServerAccess> {
-  const { findSecret } = await import('../store/remote/credentials.js');
-  const password = await findSecret(process.env, passwordVariable, 'password');
+  const password = await findSecret(process.env, serverPasswordVariable, 'password');
   const known: ServerAccess = { ...access, ...(password !== undefined && { password }) };
   const options = openOptionsFor({}, warn, { ask: true });
   return options.askPassword === undefined ? known : await tried(repository, known, options);
@@ -46,6 +43,6 @@ async function tried(repository: string, access: ServerAccess, { askPassword, co
 /** Of a process that asks nobody. */
 export function openOptionsOf(access: ServerAccess | undefined, warn: (line: string) => void): OpenOptions {
   const { password, fingerprint, timeoutMs } = access ?? {};
-  const environment = password === undefined ? process.env : { ...process.env, [passwordVariable]: password };
+  const environment = password === undefined ? process.env : { ...process.env, [serverPasswordVariable]: password };
   return { environment, fingerprint, timeoutMs, warn };
 }

@@ -1,8 +1,9 @@
-import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, copyFileSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { readKeyFiles, unlockKeyFiles } from '../../src/mount/keys.js';
 import { findPassword, passwordVariable } from '../../src/mount/password.js';
+import { secretVariables } from '../../src/os/credentials.js';
 import { keyPath } from '../support/fixtures.js';
 import { scratchDirectory } from '../support/scratch.js';
 
@@ -64,7 +65,7 @@ describe('key files', () => {
 
 describe('where the password comes from', () => {
   afterEach(() => {
-    Reflect.deleteProperty(process.env, passwordVariable);
+    for (const name of [...secretVariables(passwordVariable), 'CREDENTIALS_DIRECTORY']) Reflect.deleteProperty(process.env, name);
   });
 
   test('nowhere if no key file needs one', async () => {
@@ -80,6 +81,32 @@ describe('where the password comes from', () => {
     }
     process.env[passwordVariable] = 'from the environment';
     expect(Buffer.from((await findPassword(found, join(directory, 'none'), refuse)) ?? []).toString()).toBe('from the environment');
+  });
+
+  test('from a descriptor, a file, a command, a credential of systemd, in this order', async () => {
+    const found = await readKeyFiles([copyOfKey('password.json')], refuse);
+    const fd = openSync(file('by-fd', 'from the descriptor\nnot this\n'), 'r');
+    file('proxmox-backup-client.encryption-password', 'from the credential\n');
+    const ways: [string, string, string][] = [
+      ['CREDENTIALS_DIRECTORY', directory, 'from the credential'],
+      [`${passwordVariable}_CMD`, `printf '%s\\nx' "from the command"`, 'from the command'],
+      [`${passwordVariable}_FILE`, file('by-name', 'from the file\r\n'), 'from the file'],
+      [`${passwordVariable}_FD`, String(fd), 'from the descriptor'],
+    ];
+    for (const [variable, value, expected] of ways) {
+      process.env[variable] = value;
+      expect(Buffer.from((await findPassword(found, join(directory, 'none'), refuse)) ?? []).toString(), variable).toBe(expected);
+    }
+    closeSync(fd);
+    process.env[`${passwordVariable}_FD`] = '987654';
+    await expect(findPassword(found, undefined, refuse)).rejects.toMatchObject({ code: 'USAGE', message: expect.stringMatching(/PBS_ENCRYPTION_PASSWORD_FD: descriptor 987654/) });
+  });
+
+  test('the password of a server has nothing to do with it', async () => {
+    process.env['PBS_PASSWORD'] = 'of the server';
+    const found = await readKeyFiles([copyOfKey('password.json')], refuse);
+    expect(Buffer.from((await findPassword(found, file('its-own', password), refuse)) ?? []).toString()).toBe(password);
+    Reflect.deleteProperty(process.env, 'PBS_PASSWORD');
   });
 
   test('a password file that others can read is warned about', async () => {

@@ -1,7 +1,7 @@
 /** A password for a key that is made or wrapped anew: typed twice, as nobody can find it again. */
 import { passwordBytesMin } from '../../crypto/key-wrap.js';
 import { CryptoError, UsageError } from '../../errors.js';
-import { readPasswordFile } from '../../mount/password.js';
+import { givenPassword } from '../../mount/password.js';
 import { askOnTerminal } from '../../mount/terminal.js';
 
 export interface PasswordSource {
@@ -15,7 +15,7 @@ export interface PasswordSource {
 
 /** `what` it is for: `key file /root/key.json`. PASSWORD_REQUIRED, WRONG_PASSWORD for one that is too short, USAGE. */
 export async function findNewPassword(what: string, source: PasswordSource): Promise<Buffer> {
-  const password = (await givenPassword(source)) ?? (await typedPassword(what));
+  const password = (await givenPassword(source.variable, source.file, source.warn)) ?? (await typedPassword(what));
   if (password === undefined) throw passwordRequired(what, source);
   if (password.length < passwordBytesMin) throw new CryptoError('WRONG_PASSWORD', `a password has at least ${passwordBytesMin} bytes`);
   return password;
@@ -23,15 +23,9 @@ export async function findNewPassword(what: string, source: PasswordSource): Pro
 
 /** One that exists. PASSWORD_REQUIRED where nobody can be asked. */
 export async function findOldPassword(what: string, source: PasswordSource): Promise<Buffer> {
-  const password = (await givenPassword(source)) ?? (await askOnTerminal(`password of ${what}: `));
+  const password = (await givenPassword(source.variable, source.file, source.warn)) ?? (await askOnTerminal(`password of ${what}: `));
   if (password === undefined) throw passwordRequired(what, source);
   return password;
-}
-
-async function givenPassword({ variable, file, warn }: PasswordSource): Promise<Buffer | undefined> {
-  const value = process.env[variable];
-  if (value !== undefined) return Buffer.from(value);
-  return file === undefined ? undefined : await readPasswordFile(file, warn);
 }
 
 async function typedPassword(what: string): Promise<Buffer | undefined> {

@@ -3,7 +3,7 @@ import { StoreError, codeOf, messageOf } from '../../errors.js';
 import type { OpenOptions } from '../open-options.js';
 import { encodeSmall, type Authentication } from './authentication.js';
 import type { ClientState, Ticket } from './client-state.js';
-import { findSecret } from './credentials.js';
+import { findSecret } from '../../os/credentials.js';
 
 const renewMs = 15 * 60_000;
 /** After an attempt that did not reach the server. */

@@ -2,7 +2,7 @@
 import { StoreError } from '../../errors.js';
 import type { OpenOptions } from '../open-options.js';
 import { encodeSmall, type Authentication } from './authentication.js';
-import { findSecret } from './credentials.js';
+import { findSecret } from '../../os/credentials.js';
 
 export class TokenAuthentication implements Authentication {
   readonly #authId: string;

@@ -3,7 +3,7 @@ import { formatFingerprint, parseFingerprint } from '../../format/fingerprint.js
 import { StoreError, UsageError, messageOf } from '../../errors.js';
 import type { OpenOptions } from '../open-options.js';
 import type { ClientState } from './client-state.js';
-import { plainSetting } from './credentials.js';
+import { plainSetting } from '../../os/credentials.js';
 
 interface Decision {
   readonly fingerprint: string;

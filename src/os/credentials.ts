@@ -3,15 +3,20 @@ import { execFile } from 'node:child_process';
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { StoreError, UsageError, codeOf, messageOf } from '../../errors.js';
-import { splitShellWords } from '../../format/shell-words.js';
-import { decodeText } from '../../format/text.js';
+import { StoreError, UsageError, codeOf, messageOf } from '../errors.js';
+import { splitShellWords } from '../format/shell-words.js';
+import { decodeText } from '../format/text.js';
 
 const secretBytesMax = 64 * 1024;
 const commandMsMax = 120_000;
 
-/** The first line of what the first one that is defined says, even if empty; `credential` names the file of systemd. USAGE, NOT_FOUND, LOGIN_FAILED. */
-export async function findSecret(environment: NodeJS.ProcessEnv, variable: string, credential: string): Promise<string | undefined> {
+/** The variables that findSecret() looks at, none of which is for other processes. */
+export function secretVariables(variable: string): string[] {
+  return [variable, ...['FD', 'FILE', 'CMD'].map((way) => `${variable}_${way}`)];
+}
+
+/** The first line of what the first one that is defined says, even if empty; `credential` names the file of systemd. USAGE, NOT_FOUND, NO_PERMISSION, LOGIN_FAILED. */
+export async function findSecret(environment: NodeJS.ProcessEnv, variable: string, credential?: string): Promise<string | undefined> {
   const plain = environment[variable];
   if (plain !== undefined) return firstLine(plain);
   const fd = environment[`${variable}_FD`];
@@ -20,7 +25,7 @@ export async function findSecret(environment: NodeJS.ProcessEnv, variable: strin
   if (path !== undefined) return secretText(await readFileStart(path, `${variable}_FILE`), `${variable}_FILE`);
   const command = environment[`${variable}_CMD`];
   if (command !== undefined) return secretText(await runCommand(command, environment, `${variable}_CMD`), `${variable}_CMD`);
-  return await systemdCredential(environment, credential);
+  return credential === undefined ? undefined : await systemdCredential(environment, credential);
 }
 
 /** Of what is no secret: the variable, or the credential. */
