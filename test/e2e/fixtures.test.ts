@@ -9,28 +9,32 @@ import { nativeDriver } from '../../src/fuse/native-driver.js';
 import { pbsfs } from '../support/command.js';
 import { expectedFiles, type ExpectedEntry, type ExpectedImage } from '../support/expected.js';
 import { differences, expectedInodeFlags, expectedXattrs, inodeFlagsBelow, isUtf8, xattrsBelow } from '../support/expected-tree.js';
-import { expectedJson, expectedLines, expectedPath, keyPath, storePath, type FixtureStore } from '../support/fixtures.js';
+import { expectedJson, expectedLines, expectedPath, keyPath } from '../support/fixtures.js';
 import { canMount, hasProgram } from '../support/mounted-everything.js';
 import { mountAt, mountPlace, type MountPlace } from '../support/mounted-store.js';
 import { segments } from '../support/perl.js';
 import { scratchDirectory } from '../support/scratch.js';
+import { placedStore, placedStores } from '../support/store-table.js';
 
 const kinds = [
   { title: 'kernel driver', driver: kernelDriver, args: ['--allow-other'] },
   { title: 'fuse-native', driver: nativeDriver, args: ['--driver', 'fuse-native'] },
 ];
-const stores: FixtureStore[] = ['sample', 'vault'];
 const directory = scratchDirectory();
 
-describe.skipIf(!canMount).each(kinds)('$title', ({ driver: { capabilities }, args }) => {
-  describe.each(stores)('%s', (store) => {
+describe.skipIf(!canMount).each(kinds)('$title', ({ driver, args }) => {
+  const { capabilities } = driver;
+  // What is on a server is read the same by each driver.
+  const stores = placedStores.filter((placed) => driver === kernelDriver || placed.place === 'in a directory');
+  describe.each(stores)('$store $place', (placed) => {
+    const { store } = placed;
     let place: MountPlace;
     const at = (path: string): string => join(place.mountPoint, path);
 
     beforeAll(async () => {
       place = mountPlace();
       const keyArgs = store === 'vault' ? ['plain.json', 'password.json'].flatMap((name) => ['--keyfile', privateKey(name)]) : [];
-      const mounted = await mountAt(place, storePath(store), [...args, ...keyArgs], { env: { PBS_ENCRYPTION_PASSWORD: 'correct horse battery staple' } });
+      const mounted = await mountAt(place, await placedStore(placed), [...args, ...keyArgs], { env: { PBS_ENCRYPTION_PASSWORD: 'correct horse battery staple' } });
       expect(mounted.status, mounted.stderr).toBe(0);
     });
     afterAll(async () => {

@@ -10,15 +10,17 @@ import { pbsfs } from '../support/command.js';
 import { expectedFiles, type ExpectedEntry, type ExpectedImage } from '../support/expected.js';
 import { differences, expectedXattrs, isUtf8, xattrsBelow } from '../support/expected-tree.js';
 import { sha256 } from '../support/file-system-reader.js';
-import { expectedJson, expectedLines, storePath } from '../support/fixtures.js';
+import { expectedJson, expectedLines } from '../support/fixtures.js';
 import { canMount, hasProgram } from '../support/mounted-everything.js';
 import { mountAt, mountPlace, type MountPlace } from '../support/mounted-store.js';
 import { scratchDirectory } from '../support/scratch.js';
+import { placedStore } from '../support/store-table.js';
 
 const kinds = [
-  { title: 'kernel driver', driver: kernelDriver, args: ['--allow-other'] },
-  { title: 'fuse-native', driver: nativeDriver, args: ['--driver', 'fuse-native'] },
-];
+  { title: 'kernel driver', driver: kernelDriver, args: ['--allow-other'], place: 'in a directory' },
+  { title: 'kernel driver, store on a server', driver: kernelDriver, args: ['--allow-other'], place: 'on a server' },
+  { title: 'fuse-native', driver: nativeDriver, args: ['--driver', 'fuse-native'], place: 'in a directory' },
+] as const;
 const run = promisify(execFile);
 const image = 'vm/120/2021-05-24T16:09:24Z/drive-scsi0.img';
 
@@ -41,7 +43,7 @@ function has(...programs: string[]): boolean {
   return missing.length === 0;
 }
 
-describe.skipIf(!canMount || process.getuid?.() !== 0).each(kinds)('$title', ({ driver: { capabilities }, args }) => {
+describe.skipIf(!canMount || process.getuid?.() !== 0).each(kinds)('$title', ({ driver: { capabilities }, args, place: storeAt }) => {
   let place: MountPlace;
   let scratch: string;
   /** Where things are put back: a file system that holds all of what ext4 can. */
@@ -52,7 +54,7 @@ describe.skipIf(!canMount || process.getuid?.() !== 0).each(kinds)('$title', ({ 
     scratch = scratchDirectory();
     targets = newFileSystem(scratch);
     place = mountPlace();
-    const mounted = await mountAt(place, storePath('sample'), args);
+    const mounted = await mountAt(place, await placedStore({ store: 'sample', place: storeAt }), args);
     expect(mounted.status, mounted.stderr).toBe(0);
   });
   afterAll(async () => {

@@ -1,4 +1,4 @@
-/** Every archive, image and blob of both fixture stores, read through the tree and compared with what was backed up. */
+/** Every archive, image and blob of both fixture stores, in a directory and on a server, read through the tree and compared with what was backed up. */
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
 import { unwrapKeyFile } from '../../src/crypto/key-wrap.js';
@@ -7,25 +7,26 @@ import { openDatastore } from '../../src/store/open.js';
 import { openDatastoreTree, type DatastoreTree } from '../../src/tree/datastore-tree.js';
 import { chattrBits, expectedFiles, typeBits, type ExpectedEntry, type ExpectedImage } from '../support/expected.js';
 import { entryAt, listAll, namesOf, readAll, sha256, splitPath } from '../support/file-system-reader.js';
-import { expectedJson, expectedLines, expectedPath, keyPath, storePath, type FixtureStore } from '../support/fixtures.js';
+import { expectedJson, expectedLines, expectedPath, keyPath } from '../support/fixtures.js';
+import { placedStore, placedStores, type PlacedStore } from '../support/store-table.js';
 
-const trees = new Map<FixtureStore, Promise<DatastoreTree>>();
+const trees = new Map<PlacedStore, Promise<DatastoreTree>>();
 
-function treeOf(name: FixtureStore): Promise<DatastoreTree> {
-  let tree = trees.get(name);
+function treeOf(placed: PlacedStore): Promise<DatastoreTree> {
+  let tree = trees.get(placed);
   if (tree === undefined) {
-    tree = open(name);
-    trees.set(name, tree);
+    tree = open(placed);
+    trees.set(placed, tree);
   }
   return tree;
 }
 
-async function open(name: FixtureStore): Promise<DatastoreTree> {
+async function open(placed: PlacedStore): Promise<DatastoreTree> {
   const keys = [
     unwrapKeyFile(parseKeyFile(readFileSync(keyPath('plain.json')))),
     unwrapKeyFile(parseKeyFile(readFileSync(keyPath('password.json'))), Buffer.from('correct horse battery staple')),
   ];
-  const store = await openDatastore(storePath(name));
+  const store = await openDatastore(await placedStore(placed));
   return openDatastoreTree({ store, keys, namespace: [], cacheBytesMax: 64 << 20, salvage: false, log: (line) => expect(line).toBe('nothing') });
 }
 
@@ -33,9 +34,10 @@ afterAll(async () => {
   for (const tree of trees.values()) await (await tree).close();
 });
 
-describe.each(['sample', 'vault'] as const)('%s', (name) => {
+describe.each(placedStores)('$store $place', (placed) => {
+  const name = placed.store;
   test.each(expectedFiles(name, '.pxar.jsonl'))('%s', async (file) => {
-    const tree = await treeOf(name);
+    const tree = await treeOf(placed);
     const root = await entryAt(tree, namesOf(file.replace(/\.jsonl$/, '')));
     const expected = expectedLines<ExpectedEntry>(name, file);
     const inoOfPath = new Map<string, number>();
@@ -66,7 +68,7 @@ describe.each(['sample', 'vault'] as const)('%s', (name) => {
   });
 
   test.each(expectedFiles(name, '.pxar.jsonl'))('listings of %s', async (file) => {
-    const tree = await treeOf(name);
+    const tree = await treeOf(placed);
     const root = await entryAt(tree, namesOf(file.replace(/\.jsonl$/, '')));
     const expected = expectedLines<ExpectedEntry>(name, file).slice(1).map(({ path }) => path);
     const found: string[] = [];
@@ -83,7 +85,7 @@ describe.each(['sample', 'vault'] as const)('%s', (name) => {
   });
 
   test.each(expectedFiles(name, '.img.json'))('%s', async (file) => {
-    const tree = await treeOf(name);
+    const tree = await treeOf(placed);
     const expected = expectedJson(name, file) as ExpectedImage;
     const path = file.replace(/\.json$/, '');
     const { attributes } = await entryAt(tree, namesOf(path));
@@ -104,7 +106,7 @@ describe.each(['sample', 'vault'] as const)('%s', (name) => {
   });
 
   test.each([...expectedFiles(name, '.conf'), ...expectedFiles(name, 'client.log')])('%s', async (file) => {
-    const tree = await treeOf(name);
+    const tree = await treeOf(placed);
     const { attributes } = await entryAt(tree, namesOf(file));
     const content = readFileSync(expectedPath(name, file));
     expect(attributes.size).toBe(content.length);
