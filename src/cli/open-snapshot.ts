@@ -9,11 +9,9 @@ import { loadZstd } from '../os/zstd/zstd.js';
 import { resolveReference } from '../store/snapshot-reference.js';
 import { printableName } from '../vfs/name.js';
 import type { OptionValues } from './command.js';
-import { openLocation } from './open-location.js';
+import { cacheBytesMax, openLocation } from './open-location.js';
 import { loadKeys } from './open-source.js';
 import { sourceOptions, storeOption } from './source-options.js';
-
-const cacheBytesMax = 128 * 1024 * 1024;
 
 export const snapshotOptions = {
   ...storeOption,
@@ -41,7 +39,7 @@ export async function withSnapshot<T>(
   const keys = await loadKeys(values.keyfile ?? [], values['password-file'], warn);
   const store = await openLocation(values.store, values, warn);
   const lines: string[] = [];
-  const cache = new ChunkCache({ bytesMax: cacheBytesMax, keys: keys.map(({ encKey }) => encKey), source: store.chunks });
+  const cache = new ChunkCache({ bytesMax: cacheBytesMax(store), keys: keys.map(({ encKey }) => encKey), source: store.chunks });
   let failure: unknown;
   try {
     const { snapshot, rest } = await resolveReference(store, reference, parseNamespace(values.ns ?? ''));

@@ -9,10 +9,8 @@ import type { DatastoreTree } from '../tree/datastore-tree.js';
 import type { Entry } from '../vfs/file-system.js';
 import { walkPath } from '../vfs/path.js';
 import type { OptionValues } from './command.js';
-import { openLocation } from './open-location.js';
+import { cacheBytesMax, openLocation } from './open-location.js';
 import type { sourceOptions } from './source-options.js';
-
-const cacheBytesMax = 128 * 1024 * 1024;
 
 export interface OpenSource {
   readonly store: Datastore;
@@ -40,7 +38,7 @@ export async function withSource(
   const store = await openLocation(source, values, stderrLog(() => 'pbsfs: '), asking);
   // Other commands take the keys only.
   const { openDatastoreTree } = await import('../tree/datastore-tree.js');
-  const tree = openDatastoreTree({ store, keys, namespace, cacheBytesMax, salvage: values.salvage ?? false, log });
+  const tree = openDatastoreTree({ store, keys, namespace, cacheBytesMax: cacheBytesMax(store), salvage: values.salvage ?? false, log });
   let failure: unknown;
   try {
     await use({ store, tree, namespace });

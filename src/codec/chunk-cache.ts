@@ -51,9 +51,11 @@ interface Slot {
 const prefetchQueueMax = 64;
 const reserveBytesPerWorker = 1 << 22;
 const readAheadBytesMax = 32 << 20;
+const soleReadAheadBytesMax = 64 << 20;
 /** Of the slab: rooms for what is fetched are there when it comes, and what a reader uses now is not evicted for it. */
 const fetchedShareMax = 1 / 2;
 const readAheadShareMax = 1 / 4;
+const soleReadAheadShareMax = 1 / 2;
 
 export class ChunkCache {
   readonly #slab: Slab;
@@ -95,6 +97,11 @@ export class ChunkCache {
   /** Bytes of content that one reader may have decoded ahead: as much as keeps workers busy, or the way to a store full. */
   get readAheadBytesMax(): number {
     return Math.min(this.#fetches?.bytesInFlightMax ?? readAheadBytesMax, this.#slab.bytes * readAheadShareMax);
+  }
+
+  /** The same for whoever is the only reader, and reads all of a stream from front to back. */
+  get soleReadAheadBytesMax(): number {
+    return Math.min(Math.max(this.#fetches?.bytesInFlightMax ?? 0, soleReadAheadBytesMax), this.#slab.bytes * soleReadAheadShareMax);
   }
 
   /** Lets the worker threads start, which takes some ten milliseconds, before the first chunk is known. */

@@ -9,13 +9,14 @@ import { dataFrom } from './file-content.js';
 export class ChunkPrefetch {
   readonly #stream: ChunkStream;
   readonly #index: ChunkIndex;
-  readonly #windowBytesMax: number;
+  readonly #windowBytesMax: () => number;
   /** Start and end of chunks that were asked for and not passed yet. */
   readonly #ahead: { readonly end: number; readonly bytes: number }[] = [];
   #bytesAhead = 0;
   #next = 0;
 
-  constructor(stream: ChunkStream, index: ChunkIndex, windowBytesMax: number) {
+  /** `windowBytesMax` is asked again as the reader goes on. */
+  constructor(stream: ChunkStream, index: ChunkIndex, windowBytesMax: () => number) {
     this.#stream = stream;
     this.#index = index;
     this.#windowBytesMax = windowBytesMax;
@@ -28,7 +29,8 @@ export class ChunkPrefetch {
       this.#bytesAhead -= first.bytes;
     }
     this.#next = Math.max(this.#next, position);
-    while (this.#bytesAhead < this.#windowBytesMax && this.#next < this.#stream.size) {
+    const windowBytesMax = this.#windowBytesMax();
+    while (this.#bytesAhead < windowBytesMax && this.#next < this.#stream.size) {
       const data = dataFrom(this.#stream, this.#next, this.#stream.size);
       if (data >= this.#stream.size) return void (this.#next = data);
       const chunk = this.#index.chunkAt(data);

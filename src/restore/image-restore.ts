@@ -21,8 +21,6 @@ export interface ImageRestoreRequest {
   readonly signal?: AbortSignal;
 }
 
-const windowBytesMax = 64 << 20;
-
 /** Gives the size. INTERRUPTED, errors of the target, and those of chunks that can't be had; a new file is removed then. */
 export async function restoreImage({ context, state, content, openTarget, observer, signal }: ImageRestoreRequest): Promise<number> {
   const [file] = content.files;
@@ -30,7 +28,7 @@ export async function restoreImage({ context, state, content, openTarget, observ
   try {
     const target = openTarget(opened.stream.size);
     try {
-      await copy(opened, target, Math.min(windowBytesMax, context.cache.bytesMax / 2), observer, signal);
+      await copy(opened, target, () => context.cache.soleReadAheadBytesMax, observer, signal);
       target.finish(opened.stream.size);
       return opened.stream.size;
     } catch (error) {
@@ -45,7 +43,7 @@ export async function restoreImage({ context, state, content, openTarget, observ
 async function copy(
   { stream, index }: OpenStream,
   target: ByteTarget,
-  aheadBytesMax: number,
+  aheadBytesMax: () => number,
   observer: Pick<RestoreObserver, 'progress'>,
   signal: AbortSignal | undefined,
 ): Promise<void> {
