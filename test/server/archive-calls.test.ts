@@ -101,6 +101,28 @@ describe('archives', () => {
     expect((await bytesOf('pxar-file-download', { filepath: fstab?.filepath ?? '' })).equals(content)).toBe(true);
   });
 
+  test('the archive named apart, also one that is split', async () => {
+    const split = await newest({ namespace: [], type: 'host', id: 'split' });
+    for (const [of, name, path] of [[snapshot, 'root.pxar', 'root.pxar'], [split, 'data.mpxar', 'data.pxar'], [split, 'data.pxar', 'data.pxar']] as const) {
+      const listed = (filepath: string, parameters: object = { 'archive-name': `${name}.didx` }): Promise<Item[]> => calls.root('GET', 'catalog', { ...snap(of), filepath, ...parameters }) as Promise<Item[]>;
+      const root = await listed('root');
+      const whole = await listed(base64(`/${path === 'root.pxar' ? path : 'data.mpxar'}.didx`), {});
+      expect(root.map(({ text }) => text)).toEqual(whole.map(({ text }) => text));
+      expect(root.length).toBeGreaterThan(0);
+      for (const { filepath, text, type } of root) {
+        expect(filepath).toBe(base64(`/${text}`));
+        if (type === 'd') await listed(filepath);
+        if (type !== 'f') continue;
+        const { bytes } = await pbsfs(['cat', sample, `${snapshotPath(of)}/${path}/${text}`]);
+        expect((await bytesOf('pxar-file-download', { filepath, 'archive-name': `${name}.didx` }, of)).equals(bytes)).toBe(true);
+      }
+    }
+    expect(await calls.root('GET', 'catalog', { ...snap(snapshot), filepath: 'root', 'archive-name': 'catalog.pcat1.didx' })).toEqual(await items('root'));
+    for (const name of ['none.pxar.didx', 'index.json.blob', '../root.pxar.didx', '']) {
+      expect(await calls.status('root@pam', everything, 'GET', 'catalog', { ...snap(snapshot), filepath: 'root', 'archive-name': name })).toBe(400);
+    }
+  });
+
   test('a directory as a tar in zstd', async () => {
     const packed = await bytesOf('pxar-file-download', { filepath: base64('/root.pxar.didx/etc'), tar: true });
     const expected = await pbsfs(['tar', '--store', sample, snapshotPath(snapshot), 'root.pxar', '--pattern', '/etc']);

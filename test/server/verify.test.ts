@@ -74,6 +74,14 @@ test('a snapshot that is whole, and one that was verified', async () => {
   expect((await verify({ ...snap(snapshot), 'outdated-after': 1 })).text).toMatch(/skipped/);
 });
 
+test('with as many threads as the client says', async () => {
+  const { snapshot } = await someIndex('encrypt');
+  for (const threads of [{ 'read-threads': 1, 'verify-threads': 1 }, { 'verify-threads': 32 }]) {
+    expect(await verify({ ...snap(snapshot), 'ignore-verified': false, ...threads })).toMatchObject({ outcome: 'OK' });
+  }
+  expect(await calls.status('root@pam', everything, 'POST', 'verify', { 'read-threads': 33 })).toBe(400);
+});
+
 test.each(['none', 'encrypt'])('a damaged chunk (%s): it is moved aside, the snapshot has failed', async (mode) => {
   const { snapshot, chunk } = await someIndex(mode);
   damage(chunk);

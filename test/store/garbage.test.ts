@@ -45,6 +45,16 @@ async function chunksOf(store: Datastore): Promise<string[]> {
 }
 
 describe('garbage collection', () => {
+  test.each(['the outer', 'the inner'])('%s of two nested datastores is refused', async (which) => {
+    const outer = emptyStore();
+    const inner = join(outer, 'ns/inner');
+    emptyStore(inner);
+    const garbage = [outer, inner].map((directory) => chunkFile(directory, hex(1), 10 * cutoff));
+    const store = await openStore(which === 'the outer' ? outer : inner);
+    await expect(collect(store)).rejects.toMatchObject({ code: 'NOT_SUPPORTED', message: expect.stringMatching(/ns\/inner is a datastore within /) });
+    expect(garbage.every((path) => existsSync(path))).toBe(true);
+  });
+
   test('what is named stays, however old; what is not goes when it is old enough; counters and status tell', async () => {
     const directory = emptyStore();
     const store = await openStore(directory);

@@ -20,20 +20,22 @@ export interface ChunkFaultOf {
 export class ChunkVerifier {
   readonly #threads: Worker[] = [];
   readonly #setup: VerifySetup;
+  readonly #count: number;
   #verified = { plain: new DigestSet(), encrypted: new DigestSet() };
   #faulty = new DigestSet();
   /** Of files that were read. */
   bytes = 0;
 
-  constructor(chunksDirectory: string) {
+  /** At most `threads`, and never more than some or than there are cores. */
+  constructor(chunksDirectory: string, threads = threadsMax) {
     this.#setup = { chunksDirectory };
+    this.#count = Math.min(availableParallelism(), threads, threadsMax);
   }
 
   /** Faults of its chunks, also of those that were found before. INTERRUPTED. */
   async verify(index: ChunkIndex, encrypted: boolean, fault: (fault: ChunkFaultOf) => Promise<void>, signal: AbortSignal | undefined): Promise<void> {
     const batches = this.#batches(index, encrypted, fault);
-    const count = Math.min(availableParallelism(), threadsMax);
-    while (this.#threads.length < count) this.#start();
+    while (this.#threads.length < this.#count) this.#start();
     const results = await Promise.allSettled(this.#threads.map((thread) => this.#work(thread, batches, fault, signal)));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }

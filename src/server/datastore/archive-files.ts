@@ -2,35 +2,33 @@
 import { once } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import type { PxarChild, PxarNode, PxarTree } from '../../archive/pxar-tree.js';
-import type { SnapshotContent } from '../../archive/snapshot-contents.js';
 import { FileError, StoreError, messageOf } from '../../errors.js';
 import type { JsonObject } from '../../format/json.js';
 import { parsePattern } from '../../format/match-pattern.js';
 import { fileTypeMask, fileTypes, type PxarKind } from '../../format/pxar/entry.js';
 import { writeTar } from '../../restore/tar-writer.js';
-import { endpoint, type Answer, type Call } from '../endpoint.js';
+import { endpoint, type Answer, type Call, type ParameterSpecs } from '../endpoint.js';
 import { Refusal } from '../refusal.js';
-import { archivesIn, browse, contentBytes, findNode, openArchive, pathOf, type Browsed } from './browsing.js';
+import { archivesIn, browse, contentBytes, findNode, openArchive, placeOf, type ArchivePlace, type Browsed } from './browsing.js';
 import { snapshotOf, snapshotParameters } from './parameters.js';
 import { allow, storeOf } from './permissions.js';
 import { zstdFrames } from './zstd-frames.js';
 
 const reading = { full: ['Read'], limited: ['Backup'] } as const;
 const entriesMax = 200_000;
+const placeParameters = { ...snapshotParameters, filepath: { kind: 'string' }, 'archive-name': { kind: 'string', optional: true } } as const satisfies ParameterSpecs;
 const letters: Readonly<Record<Exclude<PxarKind, 'device'>, string>> = { directory: 'd', file: 'f', symlink: 'l', hardlink: 'h', fifo: 'p', socket: 's' };
 
 export const catalogEndpoint = endpoint({
   method: 'GET',
   path: '/admin/datastore/{store}/catalog',
-  parameters: { ...snapshotParameters, filepath: { kind: 'string' } },
+  parameters: placeParameters,
   run: async (call) => {
-    const [store, snapshot, path] = [storeOf(call), snapshotOf(call.parameters), pathOf(call.parameters.filepath)];
-    await allow(call.caller, store, snapshot, reading);
-    const browsed = await browse(call, store, snapshot);
-    if (path.length === 0) return { data: [...archivesIn(browsed.state).keys()].map((name) => directoryItem(Buffer.alloc(0), Buffer.from(name))) };
-    const archive = await openArchive(browsed, contentAt(browsed, path));
+    const { browsed, place } = await lookUp(call);
+    if (place === undefined) return { data: [...archivesIn(browsed.state).keys()].map((name) => directoryItem(Buffer.alloc(0), Buffer.from(name))) };
+    const archive = await openArchive(browsed, place.content);
     try {
-      return { data: await list(archive.tree, path) };
+      return { data: await list(archive.tree, place) };
     } finally {
       archive.close();
     }
@@ -40,19 +38,17 @@ export const catalogEndpoint = endpoint({
 export const archiveFileEndpoint = endpoint({
   method: 'GET',
   path: '/admin/datastore/{store}/pxar-file-download',
-  parameters: { ...snapshotParameters, filepath: { kind: 'string' }, tar: { kind: 'boolean', optional: true } },
+  parameters: { ...placeParameters, tar: { kind: 'boolean', optional: true } },
   run: async (call) => {
-    const [store, snapshot, path] = [storeOf(call), snapshotOf(call.parameters), pathOf(call.parameters.filepath)];
-    await allow(call.caller, store, snapshot, reading);
-    const browsed = await browse(call, store, snapshot);
-    const content = contentAt(browsed, path);
-    const archive = await openArchive(browsed, content);
+    const { browsed, place } = await lookUp(call);
+    if (place === undefined) throw new Refusal(400, "parameter check failed - 'filepath': names no archive");
+    const archive = await openArchive(browsed, place.content);
     let isHandedOver = false;
     try {
-      const node = await findNode(archive.tree, path.slice(1));
+      const node = await findNode(archive.tree, place.inside);
       if (node.entry.kind === 'directory') {
         if (call.parameters.tar !== true) throw new Refusal(501, 'directories are not packed as zip here: ask for a tar (tar=true)');
-        return tarOf(call, browsed, content, path.slice(1));
+        return tarOf(call, browsed, place);
       }
       if (node.entry.kind !== 'file') throw new FileError('INVALID_ARGUMENT', 'only files and directories can be downloaded');
       const range = await archive.tree.content(node);
@@ -64,16 +60,17 @@ export const archiveFileEndpoint = endpoint({
   },
 });
 
-function contentAt({ state }: Browsed, [archive = Buffer.alloc(0)]: readonly Buffer[]): SnapshotContent {
-  const found = archivesIn(state).get(archive.toString('latin1'));
-  if (found === undefined) throw new StoreError('NOT_FOUND', 'there is no archive of files with this name in the snapshot');
-  return found;
+async function lookUp(call: Call<typeof placeParameters>): Promise<{ browsed: Browsed; place: ArchivePlace | undefined }> {
+  const [store, snapshot, { filepath, 'archive-name': name }] = [storeOf(call), snapshotOf(call.parameters), call.parameters];
+  await allow(call.caller, store, snapshot, reading);
+  const browsed = await browse(call, store, snapshot);
+  return { browsed, place: placeOf(browsed.state, filepath, name) };
 }
 
-async function list(tree: PxarTree, path: readonly Buffer[]): Promise<JsonObject[]> {
-  const directory = await tree.directory((await findNode(tree, path.slice(1))).id);
+async function list(tree: PxarTree, { before, inside }: ArchivePlace): Promise<JsonObject[]> {
+  const directory = await tree.directory((await findNode(tree, inside)).id);
   if (directory.count > entriesMax) throw new FileError('TOO_LARGE', `the directory has ${directory.count} entries, more than the ${entriesMax} that are listed here`);
-  const parent = Buffer.concat(path.flatMap((name, at) => (at === 0 ? [name] : [Buffer.from('/'), name])));
+  const parent = Buffer.concat([...before, ...inside].flatMap((name, at) => (at === 0 ? [name] : [Buffer.from('/'), name])));
   const items: JsonObject[] = [];
   for (let i = 0; i < directory.count; i++) items.push(childItem(parent, await tree.child(directory, directory.slotAt(i))));
   return items;
@@ -102,7 +99,7 @@ function pathText(parent: Buffer, name: Buffer): string {
 }
 
 /** What is below `path` of an archive. It breaks off where the archive is damaged; the client sees that the stream is not whole. */
-function tarOf(call: Pick<Call, 'context' | 'signal'>, { context, state }: Browsed, content: SnapshotContent, path: readonly Buffer[]): Answer {
+function tarOf(call: Pick<Call, 'context' | 'signal'>, { context, state }: Browsed, { content, inside: path }: ArchivePlace): Answer {
   const { signal, context: server } = call;
   const out = new PassThrough();
   const compress = zstdFrames(context.zstd);

@@ -8,6 +8,7 @@ import { readSnapshotState, type SnapshotState } from '../../archive/snapshot-st
 import { openStream } from '../../archive/stream-opener.js';
 import { ChunkCache } from '../../codec/chunk-cache.js';
 import { StoreError } from '../../errors.js';
+import { catalogFileName } from '../../format/archive-name.js';
 import { snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
 import { loadZstd } from '../../os/zstd/zstd.js';
 import { printableName } from '../../vfs/name.js';
@@ -50,6 +51,29 @@ export interface OpenArchive {
   close(): void;
 }
 
+/** A place in an archive, and what clients write before the path inside: the archive's name, unless they name it in a parameter. */
+export interface ArchivePlace {
+  readonly content: SnapshotContent;
+  readonly before: readonly Buffer[];
+  readonly inside: readonly Buffer[];
+}
+
+/** Undefined: the list of archives. `archiveName` of a catalog counts as none. Format: protocol, sections 8.3 and 16. */
+export function placeOf(state: SnapshotState, filepath: string, archiveName: string | undefined): ArchivePlace | undefined {
+  const path = pathOf(filepath);
+  if (archiveName !== undefined && archiveName !== catalogFileName) return { content: archiveAt(state, archiveName), before: [], inside: path };
+  const [first, ...inside] = path;
+  return first && { content: archiveAt(state, first.toString('latin1')), before: [first], inside };
+}
+
+/** `root.pxar.didx` is also the name of a split archive. */
+function archiveAt(state: SnapshotState, name: string): SnapshotContent {
+  const archives = archivesIn(state);
+  const found = archives.get(name) ?? [...archives.values()].find((content) => `${content.name}.didx` === name);
+  if (found === undefined) throw new StoreError('NOT_FOUND', `there is no archive of files '${printableName(Buffer.from(name, 'latin1'))}' in the snapshot`);
+  return found;
+}
+
 /** The archives of files in a snapshot, by the names of their indexes. */
 export function archivesIn({ manifest }: SnapshotState): Map<string, SnapshotContent> {
   const contents = manifest === undefined ? [] : snapshotContents(manifest);
@@ -84,7 +108,7 @@ export async function findNode(tree: PxarTree, path: readonly Buffer[]): Promise
 }
 
 /** The path that a client names in base64, or as `root` or `/`. */
-export function pathOf(text: string): Buffer[] {
+function pathOf(text: string): Buffer[] {
   if (text === 'root' || text === '/') return [];
   const bytes = Buffer.from(text, 'base64');
   if (bytes.length === 0 || bytes.length > pathBytesMax || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) throw new Refusal(400, "parameter check failed - 'filepath': is no path in base64");

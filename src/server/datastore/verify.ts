@@ -16,6 +16,7 @@ import { allow, holds, namespacesBelow, scopeIn, storeOf } from './permissions.j
 
 const verifying = { full: ['Verify'], limited: ['Backup'] } as const;
 const depthMax = 7;
+const threadsMax = 32;
 const secondsPerDay = 86_400;
 /** Has no data that anybody wants back. */
 const benchmark = { type: 'host', id: 'benchmark' };
@@ -28,6 +29,9 @@ export const verifyEndpoint = endpoint({
     'backup-time': { ...snapshotParameters['backup-time'], optional: true },
     'ignore-verified': { kind: 'boolean', optional: true },
     'outdated-after': { kind: 'integer', optional: true, min: 0 },
+    // Ours read and verify in one.
+    'read-threads': { kind: 'integer', optional: true, min: 1, max: threadsMax },
+    'verify-threads': { kind: 'integer', optional: true, min: 1, max: threadsMax },
     'max-depth': { kind: 'integer', optional: true, min: 0, max: depthMax },
   },
   run: async (call) => {
@@ -48,10 +52,11 @@ export const verifyEndpoint = endpoint({
       };
       if (group !== undefined && time !== undefined) await store.datastore.snapshotFacts({ ...group, time });
       const administration = await administrationOf(call, store);
+      const threads = Math.max(call.parameters['read-threads'] ?? 0, call.parameters['verify-threads'] ?? 0) || undefined;
       const isDone = (state: VerifyState): boolean => ignore && isFresh(state, days);
       const kind = time === undefined ? 'verify_group' : 'verify_snapshot';
       const { upid } = call.context.tasks.start(group === undefined ? 'verify' : kind, group === undefined ? store.name : `${store.name}:${target}`, call.caller, (task) =>
-        verifyAll(store, snapshots(), { administration, isDone }, task),
+        verifyAll(store, snapshots(), { administration, isDone }, new ChunkVerifier(join(store.path, '.chunks'), threads), task),
       );
       return { data: upid };
     });
@@ -72,9 +77,9 @@ async function verifyAll(
   store: ServedStore,
   snapshots: AsyncIterable<SnapshotName> | SnapshotName[],
   { administration, isDone }: Pick<VerifyOptions, 'administration' | 'isDone'>,
+  chunks: ChunkVerifier,
   task: Task,
 ): Promise<undefined> {
-  const chunks = new ChunkVerifier(join(store.path, '.chunks'));
   const failed: string[] = [];
   try {
     const options: VerifyOptions = { store: store.datastore, administration, chunks, upid: task.upid, isDone, log: task.log.bind(task), signal: task.signal };

@@ -17,6 +17,7 @@ import { writeWhole } from '../atomic-file.js';
 import { readWhole } from '../directory.js';
 import { LockStack, lockProcess } from '../locks.js';
 import type { WritableStore } from '../writable-store.js';
+import { checkNotNested } from './index-files.js';
 import type { CollectMessage, CollectSetup } from './messages.js';
 
 const statusName = '.gc-status';
@@ -29,7 +30,7 @@ const clockSkewSecondsMax = 300;
 
 type Counters = Extract<CollectMessage, { counters: unknown }>['counters'];
 
-/** LOCKED while anybody writes; NOT_SUPPORTED where access times are not kept; INTERRUPTED; FormatError for an index that cannot be read: then nothing is removed. */
+/** LOCKED while anybody writes; NOT_SUPPORTED where access times are not kept, or datastores are nested; INTERRUPTED; FormatError for an index that cannot be read: then nothing is removed. */
 export async function collectGarbage(store: WritableStore, options: GarbageOptions): Promise<GcStatus> {
   const locks = new LockStack();
   try {
@@ -39,6 +40,7 @@ export async function collectGarbage(store: WritableStore, options: GarbageOptio
       throw new StoreError('LOCKED', `${store.location} is in use: ${text}; try again when it is done`);
     }
     locks.push(lock);
+    checkNotNested(store.location);
     const began = Math.floor(Date.now() / 1000);
     await checkAccessTimes(store, began);
     const counters = await collect(store, { cutoff: began - (store.gcCutoffSeconds ?? cutoffSecondsDefault), began }, options);
