@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { canMount } from '../support/mounted-everything.js';
 import { beginStaging, commit, mountToStage, type StagedMount } from '../support/staged-mount.js';
+import { places } from '../support/store-table.js';
 import { loadSystemCalls } from '../support/system-calls.js';
 
 const time = '2026-11-21T19:00:00Z';
@@ -19,7 +20,7 @@ function outcome<T>(act: () => T): T | string {
   }
 }
 
-describe.skipIf(!canMount)('in a writable mount', () => {
+describe.skipIf(!canMount).each(places)('in a writable mount of a store %s', (storeAt) => {
   const s = loadSystemCalls();
   let mount: StagedMount;
   let group = '';
@@ -30,7 +31,7 @@ describe.skipIf(!canMount)('in a writable mount', () => {
   const rename = (from: string, to: string): unknown => outcome(() => renameSync(from, to));
 
   beforeAll(async () => {
-    mount = await mountToStage();
+    mount = await mountToStage({ storeAt });
     group = at('host/web1');
     writeFileSync(join(beginStaging(mount, 'host/web1'), 'a.conf'), 'first');
     renameSync(join(group, 'staging'), join(group, time));

@@ -11,6 +11,7 @@ import { makeOddTree } from '../support/odd-trees.js';
 import { Random, noise, seed } from '../support/random.js';
 import { scratchDirectory } from '../support/scratch.js';
 import { beginStaging, isMounted, mountToStage, rsyncDifferences, type StagedMount } from '../support/staged-mount.js';
+import { places } from '../support/store-table.js';
 
 const mebibyte = 1 << 20;
 
@@ -25,7 +26,7 @@ function sh(script: string, ...args: string[]): string {
   });
 }
 
-describe.skipIf(!canMount)(`in staging, seed ${seed}`, () => {
+describe.skipIf(!canMount).each(places)(`in staging for a store %s, seed ${seed}`, (storeAt) => {
   const directory = scratchDirectory();
   const source = join(directory, 'source');
   let mount: StagedMount;
@@ -49,7 +50,7 @@ describe.skipIf(!canMount)(`in staging, seed ${seed}`, () => {
     makeOddTree(source, new Random(seed), { entries: 200 });
     // No archive has a place for these.
     sh('find "$1" ! -type l -exec setfattr -x security.other {} + 2> /dev/null || true', source);
-    mount = await mountToStage();
+    mount = await mountToStage({ storeAt });
   });
   afterAll(() => mount.unmount());
 

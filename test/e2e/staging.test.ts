@@ -12,6 +12,7 @@ import { makeOddTree } from '../support/odd-trees.js';
 import { Random, seed } from '../support/random.js';
 import { scratchDirectory } from '../support/scratch.js';
 import { beginStaging, commit, eventsOf, mountToStage, rsyncDifferences, type StagedMount } from '../support/staged-mount.js';
+import { places } from '../support/store-table.js';
 
 const times = ['2026-11-21T19:00:00Z', '2026-11-22T19:00:00Z', '2026-11-23T19:00:00Z'] as const;
 const directory = scratchDirectory();
@@ -69,9 +70,9 @@ beforeAll(() => {
   truncateSync(image, (21 << 20) + 512);
 });
 
-describe.skipIf(!canMount)(`a snapshot, seed ${seed}`, () => {
+describe.skipIf(!canMount).each(places)(`a snapshot %s, seed ${seed}`, (storeAt) => {
   test('is what was copied, and a mv has made it', async () => {
-    const mount = await mountToStage();
+    const mount = await mountToStage({ storeAt });
     const group = join(mount.mountPoint, 'host/web1');
     const staging = beginStaging(mount, 'host/web1');
     stage(staging);
@@ -96,7 +97,7 @@ describe.skipIf(!canMount)(`a snapshot, seed ${seed}`, () => {
   });
 
   test('by pbsfs commit has its time and notes, and tells what was done', async () => {
-    const mount = await mountToStage();
+    const mount = await mountToStage({ storeAt });
     const group = join(mount.mountPoint, 'host/web1');
     stage(beginStaging(mount, 'host/web1'));
     const done = await commit(group, ['--time', times[1], '--notes', 'first line\nsecond']);
@@ -111,7 +112,7 @@ describe.skipIf(!canMount)(`a snapshot, seed ${seed}`, () => {
   });
 
   test('of many parts is told of part by part', async () => {
-    const mount = await mountToStage();
+    const mount = await mountToStage({ storeAt });
     const staging = beginStaging(mount, 'host/web1');
     const names = Array.from({ length: 500 }, (_, n) => `part${'x'.repeat(150)}-${String(n).padStart(3, '0')}.conf`);
     for (const name of names) writeFileSync(join(staging, name), name);
@@ -123,7 +124,7 @@ describe.skipIf(!canMount)(`a snapshot, seed ${seed}`, () => {
   });
 
   test('of a tree that is deeper than any path, and its spool is emptied', async () => {
-    const mount = await mountToStage();
+    const mount = await mountToStage({ storeAt });
     const archive = join(beginStaging(mount, 'host/web1'), 'x.pxar');
     mkdirSync(archive);
     const down = 'chdir $ARGV[0]; for (1..3000) { $ARGV[1] and (mkdir "directory" or die $!); chdir "directory" or die "$_: $!" }';
@@ -137,7 +138,7 @@ describe.skipIf(!canMount)(`a snapshot, seed ${seed}`, () => {
   });
 
   test('called now is made now, by a program and by a library call', async () => {
-    const mount = await mountToStage();
+    const mount = await mountToStage({ storeAt });
     const group = join(mount.mountPoint, 'vm/100');
     writeFileSync(join(beginStaging(mount, 'vm/100'), 'qemu-server.conf'), 'cores: 2\n');
     const before = Math.floor(Date.now() / 1000);
@@ -156,7 +157,7 @@ describe.skipIf(!canMount)(`a snapshot, seed ${seed}`, () => {
     ['signed only', ['--keyfile', keyFile, '--crypt-mode', 'sign-only'], 'sign-only'],
     ['not encrypted though there is a key', ['--keyfile', keyFile, '--crypt-mode', 'none'], 'none'],
   ])('is %s', async (_, args, mode) => {
-    const mount = await mountToStage({ args });
+    const mount = await mountToStage({ storeAt, args });
     const group = join(mount.mountPoint, 'host/web1');
     stage(beginStaging(mount, 'host/web1'));
     renameSync(join(group, 'staging'), join(group, times[0]));
@@ -175,7 +176,7 @@ describe.skipIf(!canMount)(`a snapshot, seed ${seed}`, () => {
     ['data', ['etc.mpxar.didx', 'etc.ppxar.didx']],
     ['metadata', ['etc.mpxar.didx', 'etc.ppxar.didx']],
   ])('in mode %s', async (mode, expected) => {
-    const mount = await mountToStage({ args: ['--mode', mode] });
+    const mount = await mountToStage({ storeAt, args: ['--mode', mode] });
     const group = join(mount.mountPoint, 'host/web1');
     stage(beginStaging(mount, 'host/web1'));
     renameSync(join(group, 'staging'), join(group, times[0]));
@@ -185,7 +186,7 @@ describe.skipIf(!canMount)(`a snapshot, seed ${seed}`, () => {
   });
 
   test('of an unchanged tree takes the payload of a split archive that there is', async () => {
-    const mount: StagedMount = await mountToStage({ args: ['--mode', 'data'] });
+    const mount: StagedMount = await mountToStage({ storeAt, args: ['--mode', 'data'] });
     const group = join(mount.mountPoint, 'host/web1');
     const plain = mkdtempSync(join(directory, 'plain-'));
     for (let n = 0; n < 20; n++) writeFileSync(join(plain, `file${n}`), randomBytes(300_000));

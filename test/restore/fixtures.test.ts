@@ -11,9 +11,10 @@ import { writeTar } from '../../src/restore/tar-writer.js';
 import { expectedFiles, type ExpectedEntry, type ExpectedImage } from '../support/expected.js';
 import { differences, expectedInodeFlags, expectedXattrs, inodeFlagsBelow, xattrsBelow } from '../support/expected-tree.js';
 import { canMake, mountedFileSystem } from '../support/file-systems.js';
-import { expectedJson, expectedLines, storePath, type FixtureStore } from '../support/fixtures.js';
+import { expectedJson, expectedLines } from '../support/fixtures.js';
 import { openedStore, restored, type OpenedStore } from '../support/restored.js';
 import { segments } from '../support/perl.js';
+import { placedStore, placedStores } from '../support/store-table.js';
 import { fixtureKeys } from '../support/chunks.js';
 
 /** Flags and project ids that only one file system has. */
@@ -23,7 +24,8 @@ const fileSystemOf = (name: string): 'btrfs' | 'xfs' | 'ext4' => (fileSystems as
 const ownFlags = 0x1008_1000;
 const options = { ext4: { megabytes: 400, options: ['-O', 'ea_inode', '-I', '512', '-b', '4096'] }, btrfs: { megabytes: 300 }, xfs: { megabytes: 400 } } as const;
 
-describe.each<FixtureStore>(['sample', 'vault'])('%s', (store) => {
+describe.each(placedStores)('$store $place', (placed) => {
+  const { store } = placed;
   let opened: OpenedStore;
   const roots = new Map<string, string>();
   const rootOf = (type: keyof typeof options): string => {
@@ -33,7 +35,7 @@ describe.each<FixtureStore>(['sample', 'vault'])('%s', (store) => {
   };
 
   beforeAll(async () => {
-    opened = await openedStore(storePath(store), store === 'vault' ? fixtureKeys() : []);
+    opened = await openedStore(await placedStore(placed), store === 'vault' ? fixtureKeys() : []);
   });
   afterAll(async () => {
     await opened.close();

@@ -6,14 +6,19 @@ import { eventually, isAlive, pbsfs, runProgram, type Ended } from './command.js
 import { daemonOf, mountAt, mountLines, mountPlace, type MountPlace } from './mounted-store.js';
 import { emptyStore } from './new-snapshots.js';
 import { scratchDirectory } from './scratch.js';
+import { locationOf, type Place } from './store-table.js';
 
 export interface StagedMountOptions {
+  /** A directory, or a repository. */
   readonly store?: string;
+  /** Whether the directory is served, and the repository mounted. */
+  readonly storeAt?: Place;
   readonly spool?: string;
   readonly args?: readonly string[];
 }
 
 export interface StagedMount extends MountPlace {
+  /** As given: the directory also of a store on a server. */
   readonly store: string;
   readonly spool: string;
   /** Mounts again what was unmounted or killed. */
@@ -24,10 +29,11 @@ export interface StagedMount extends MountPlace {
   logged(): string;
 }
 
-export async function mountToStage({ store = emptyStore(), spool = scratchDirectory(), args = [] }: StagedMountOptions = {}): Promise<StagedMount> {
+export async function mountToStage({ store = emptyStore(), storeAt = 'in a directory', spool = scratchDirectory(), args = [] }: StagedMountOptions = {}): Promise<StagedMount> {
   const place = mountPlace();
+  const location = await locationOf(store, storeAt);
   const again = async (more = args): Promise<void> => {
-    const { status, stderr } = await mountAt(place, store, ['--writable', '--spool', spool, ...more]);
+    const { status, stderr } = await mountAt(place, location, ['--writable', '--spool', spool, ...more]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   };
   await again();
