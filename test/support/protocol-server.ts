@@ -74,6 +74,8 @@ export async function startTestServer(store = emptyStore()): Promise<TestServer>
 
 export interface ServerProcess {
   readonly port: number;
+  /** What it logged. */
+  readonly lines: readonly string[];
   /** The most memory that it had so far, and its open sessions. */
   memory(): Promise<{ bytes: number; sessions: number }>;
 }
@@ -81,7 +83,9 @@ export interface ServerProcess {
 /** Ended when the test ends. */
 export async function startServerProcess(store: string): Promise<ServerProcess> {
   const program = fileURLToPath(new URL('session-server-program.js', import.meta.url));
-  const child = spawn(process.execPath, [program, store, await usersPath()], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [program, store, await usersPath()], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const logged: string[] = [];
+  createInterface({ input: child.stderr }).on('line', (line) => void logged.push(line));
   onTestFinished(async () => {
     const ended = once(child, 'exit');
     child.stdin.end();
@@ -91,6 +95,7 @@ export async function startServerProcess(store: string): Promise<ServerProcess> 
   const next = async (): Promise<string> => ((await lines.next()) as IteratorResult<string, string>).value;
   return {
     port: Number(await next()),
+    lines: logged,
     memory: async () => {
       child.stdin.write('memory\n');
       const [bytes = 0, sessions = 0] = (await next()).split(' ').map(Number);
