@@ -9,14 +9,18 @@ import { Random, seed } from '../support/random.js';
 import { compareRandomOperations } from '../support/random-file-operations.js';
 import { scratchDirectory } from '../support/scratch.js';
 import { beginStaging, mountToStage, rsyncDifferences, type StagedMount } from '../support/staged-mount.js';
+import { places } from '../support/store-table.js';
 import { loadSystemCalls } from '../support/system-calls.js';
 
 const mebibyte = 1 << 20;
-/** Of a tmpfs, which takes extended attributes of any size. */
-const memory = mkdtempSync('/dev/shm/pbsfs-staging-');
 
-describe.skipIf(!canMount)('in staging', () => {
+// Calls in archives touch the spool only; a part of them is enough for a store on a server, and images.
+describe.skipIf(!canMount).each(places)('in staging for a store %s', (storeAt) => {
+  const isServed = storeAt === 'on a server';
+  const share = isServed ? 8 : 1;
   const s = loadSystemCalls();
+  /** Of a tmpfs, which takes extended attributes of any size. */
+  const memory = mkdtempSync('/dev/shm/pbsfs-staging-');
   let mount: StagedMount;
   let staging = '';
   let archive = '';
@@ -26,7 +30,7 @@ describe.skipIf(!canMount)('in staging', () => {
     s.umask(0o022);
     mkdirSync(plain);
     mkdirSync(join(memory, 'spool'));
-    mount = await mountToStage({ spool: join(memory, 'spool'), args: ['--allow-other'] });
+    mount = await mountToStage({ storeAt, spool: join(memory, 'spool'), args: ['--allow-other'] });
     staging = beginStaging(mount, 'host/web1');
     s.chmod(staging, 0o755);
     archive = join(staging, 'x.pxar');
@@ -37,16 +41,16 @@ describe.skipIf(!canMount)('in staging', () => {
     rmSync(memory, { recursive: true });
   });
 
-  describe.each(Object.keys(posixCases) as (keyof typeof posixCases)[])('%s', (group) => {
+  describe.skipIf(isServed).each(Object.keys(posixCases) as (keyof typeof posixCases)[])('%s', (group) => {
     test.each(posixCases[group])('%s', (...entry) => runPosixCase(s, join(archive, group), entry));
   });
 
   test(`files that are changed at random are committed as they are, seed ${seed}`, { timeout: 300_000 }, async () => {
     const disk = scratchDirectory();
-    const other = await mountToStage({ spool: disk });
+    const other = await mountToStage({ storeAt, spool: disk });
     const top = beginStaging(other, 'host/random');
     mkdirSync(join(top, 'x.pxar'));
-    for (const [name, sizeMax, operations] of [['small', 20_000, 15_000], ['larger', 300_000, 15_000]] as const) {
+    for (const [name, sizeMax, operations] of [['small', 20_000, Math.ceil(15_000 / share)], ['larger', 300_000, Math.ceil(15_000 / share)]] as const) {
       compareRandomOperations({ calls: s, trusted: join(plain, name), tested: join(top, 'x.pxar', name), seed, operations, sizeMax });
     }
     renameSync(top, join(other.mountPoint, 'host/random/now'));
@@ -58,7 +62,7 @@ describe.skipIf(!canMount)('in staging', () => {
 
   test(`an image that is changed at random is committed as it is, seed ${seed}`, { timeout: 300_000 }, () => {
     const [trusted, tested] = [join(plain, 'disk.img'), join(staging, 'disk.img')];
-    compareRandomOperations({ calls: s, trusted, tested, seed, operations: 8000, sizeMax: 13 * mebibyte + 77 });
+    compareRandomOperations({ calls: s, trusted, tested, seed, operations: 8000 / share, sizeMax: 13 * mebibyte + 77 });
   });
 
   test(`names that are changed at random, by the thousand, seed ${seed}`, async () => {
@@ -70,7 +74,7 @@ describe.skipIf(!canMount)('in staging', () => {
       const [here, there] = roots.map(act);
       expect(here).toBe(there);
     };
-    for (let n = 0; n < 10_000; n++) {
+    for (let n = 0; n < 10_000 / share; n++) {
       const [from, to] = [name(), name()];
       const kind = random.below(12);
       const act = (root: string): number | string => {

@@ -1,7 +1,7 @@
 /** Many at work in staging at the same time, with commits among them, and what ends a commit. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import { canMount, nobody, openDeviceForUsers } from '../support/mounted-everyth
 import { noise } from '../support/random.js';
 import { scratchDirectory } from '../support/scratch.js';
 import { beginStaging, commit, eventsOf, isMounted, mountToStage, type StagedMount } from '../support/staged-mount.js';
+import { places } from '../support/store-table.js';
 
 const mebibyte = 1 << 20;
 const time = '2026-11-21T19:00:00Z';
@@ -27,13 +28,19 @@ function startCommit(group: string): ReturnType<typeof start> {
   return start(process.execPath, [program, 'commit', group, '--json', '--time', time]);
 }
 
-async function underWay(mount: StagedMount): Promise<void> {
-  await eventually(() => readdirSync(join(mount.store, 'host/web1')).some((name) => name.startsWith('.pbsfs-')), 'the commit is under way');
+/** What a commit has begun to write. On a server the group comes with it. */
+function halfDone(mount: StagedMount): string[] {
+  const group = join(mount.store, 'host/web1');
+  return existsSync(group) ? readdirSync(group).filter((name) => name.startsWith('.pbsfs-')) : [];
 }
 
-describe.skipIf(!canMount)('at the same time', () => {
+async function underWay(mount: StagedMount): Promise<void> {
+  await eventually(() => halfDone(mount).length > 0, 'the commit is under way');
+}
+
+describe.skipIf(!canMount).each(places)('at the same time, the store %s,', (storeAt) => {
   test('64 writers, each of which syncs what it wrote', async () => {
-    const mount = await mountToStage();
+    const mount = await mountToStage({ storeAt });
     const staging = beginStaging(mount, 'host/web1');
     mkdirSync(join(staging, 'x.pxar'));
     const contents = Array.from({ length: 64 }, (_, n) => noise(`writer ${n}`, 100_000 + n * 1000));
@@ -58,7 +65,7 @@ describe.skipIf(!canMount)('at the same time', () => {
   });
 
   test('a commit, and readers and writers of its group: listed, read, and EBUSY for who would write', async () => {
-    const mount = await mountToStage();
+    const mount = await mountToStage({ storeAt });
     const group = join(mount.mountPoint, 'host/web1');
     const staging = beginStaging(mount, 'host/web1');
     fillLarge(staging);
@@ -102,7 +109,7 @@ describe.skipIf(!canMount)('at the same time', () => {
   });
 
   test('commits of several groups, and two of one', async () => {
-    const mount = await mountToStage();
+    const mount = await mountToStage({ storeAt });
     const groups = Array.from({ length: 8 }, (_, n) => `host/web${n}`);
     for (const group of groups) writeFileSync(join(beginStaging(mount, group), 'disk.img'), noise(group, 9 * mebibyte));
     const done = await Promise.all(groups.map((group) => commit(join(mount.mountPoint, group), ['--time', '2026-11-20T19:00:00Z'])));
@@ -119,7 +126,7 @@ describe.skipIf(!canMount)('at the same time', () => {
 
   test('two users, who keep what is theirs', async () => {
     const close = await openDeviceForUsers();
-    const mount = await mountToStage({ args: ['--allow-other'] });
+    const mount = await mountToStage({ storeAt, args: ['--allow-other'] });
     const staging = beginStaging(mount, 'host/web1');
     const run = (uid: number, script: string): string =>
       execFileSync('sh', ['-c', script, 'sh', join(staging, 'x.pxar')], { uid, gid: uid, cwd: '/', encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
@@ -142,18 +149,18 @@ describe.skipIf(!canMount)('at the same time', () => {
   });
 });
 
-describe.skipIf(!canMount)('a commit that is ended', () => {
+describe.skipIf(!canMount).each(places)('a commit to a store %s that is ended', (storeAt) => {
   afterAll(() => rmSync(large, { force: true }));
 
   test('by Ctrl-C of pbsfs commit leaves everything staged, for the next one', async () => {
-    const mount = await mountToStage();
+    const mount = await mountToStage({ storeAt });
     const group = join(mount.mountPoint, 'host/web1');
     fillLarge(beginStaging(mount, 'host/web1'));
     const committing = startCommit(group);
     await underWay(mount);
     committing.child.kill('SIGINT');
     expect(await committing.exited).toBe(130);
-    await eventually(() => readdirSync(join(mount.store, 'host/web1')).every((name) => !name.startsWith('.pbsfs-')), 'nothing half-done is left');
+    await eventually(() => halfDone(mount).length === 0, 'nothing half-done is left');
     expect(readdirSync(group)).toEqual(['staging']);
     writeFileSync(join(group, 'staging/notes.conf'), 'text');
     const done = await commit(group, ['--time', time]);
@@ -163,7 +170,7 @@ describe.skipIf(!canMount)('a commit that is ended', () => {
   });
 
   test('by umount is refused while somebody waits for it', async () => {
-    const mount = await mountToStage();
+    const mount = await mountToStage({ storeAt });
     const group = join(mount.mountPoint, 'host/web1');
     fillLarge(beginStaging(mount, 'host/web1'));
     const committing = startCommit(group);
@@ -177,7 +184,7 @@ describe.skipIf(!canMount)('a commit that is ended', () => {
   });
 
   test('by SIGTERM of the daemon goes on to its end, while somebody waits for it', async () => {
-    const mount = await mountToStage();
+    const mount = await mountToStage({ storeAt });
     const group = join(mount.mountPoint, 'host/web1');
     fillLarge(beginStaging(mount, 'host/web1'));
     const pid = await mount.daemon();
@@ -192,7 +199,7 @@ describe.skipIf(!canMount)('a commit that is ended', () => {
   });
 
   test('by the end of a mount that nobody waits in is given up, and what is staged is there again', async () => {
-    const mount = await mountToStage();
+    const mount = await mountToStage({ storeAt });
     const group = join(mount.mountPoint, 'host/web1');
     fillLarge(beginStaging(mount, 'host/web1'));
     const pid = await mount.daemon();
@@ -208,7 +215,7 @@ describe.skipIf(!canMount)('a commit that is ended', () => {
     expect(mount.logged()).toMatch(/could not be committed: the backup was interrupted/);
     await mount.again();
     expect(readdirSync(group)).toEqual(['staging']);
-    expect(readdirSync(join(mount.store, 'host/web1')).filter((name) => name.startsWith('.pbsfs-'))).toEqual([]);
+    expect(halfDone(mount)).toEqual([]);
     const same = await runProgram('sh', ['-c', 'tail -c +2 "$1" | cmp - "$2"', 'sh', join(group, 'staging/x.pxar/large1'), large]);
     expect(same).toMatchObject({ status: 0 });
     await mount.unmount();
