@@ -1,5 +1,4 @@
 /** The port: TLS, and a hint for who speaks plain HTTP to it. Format: protocol, sections 4 and 5. */
-import { once } from 'node:events';
 import { STATUS_CODES, ServerResponse, type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
@@ -7,6 +6,7 @@ import type { TLSSocket } from 'node:tls';
 import { codeOf } from '../errors.js';
 import { ConnectionLimits } from './connection-limits.js';
 import { Exchange, addressOf } from './exchange.js';
+import { listen } from './listen.js';
 import type { Metrics } from './metrics.js';
 import { redirectPlain } from './plain-redirect.js';
 
@@ -83,8 +83,7 @@ export class Listener {
 
   static async open(options: ListenerOptions): Promise<Listener> {
     const listener = new Listener(options);
-    listener.#server.listen({ host: options.host, port: options.port });
-    await once(listener.#server, 'listening');
+    await listen(listener.#server, options);
     return listener;
   }
 

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { listen, type ListenAddress } from './listen.js';
 import type { Metrics } from './metrics.js';
 
 const type = 'text/plain; version=0.0.4; charset=utf-8';
@@ -14,15 +15,14 @@ export interface MetricsListener {
 }
 
 /** EADDRINUSE and the like. */
-export async function listenForMetrics({ host, port }: { readonly host: string; readonly port: number }, metrics: Metrics): Promise<MetricsListener> {
+export async function listenForMetrics(address: ListenAddress, metrics: Metrics): Promise<MetricsListener> {
   const server = createServer({ requestTimeout: requestMs, headersTimeout: requestMs }, (request, response) => {
     const isThere = request.url === '/metrics' && (request.method === 'GET' || request.method === 'HEAD');
     response.writeHead(isThere ? 200 : 404, { 'content-type': type });
     response.end(isThere ? metrics.text() : 'only /metrics is here\n');
   });
   server.maxConnections = connectionsMax;
-  server.listen({ host, port });
-  await once(server, 'listening');
+  await listen(server, address);
   return {
     port: (server.address() as AddressInfo).port,
     async close() {

@@ -3,18 +3,15 @@ import { realpath } from 'node:fs/promises';
 import { messageOf } from '../errors.js';
 import { notifyReady, notifyStopping } from '../mount/service-manager.js';
 import { openLocalDatastore } from '../store/local/local-datastore.js';
+import { readUsers } from './access/users-file.js';
 import type { AuditLog } from './audit-log.js';
+import { placeText, type ListenAddress } from './listen.js';
 import { LineLog } from './log-files.js';
 import { listenForMetrics } from './metrics-listener.js';
 import { openOffers, type Offers } from './offers.js';
 import { startServer, type RunningServer } from './server.js';
 import type { ServedStore } from './server-context.js';
 import { ensureIdentity, readIdentity, type ServerIdentity } from './server-identity.js';
-
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface ServeRequest {
   readonly stores: readonly { readonly name: string; readonly path: string }[];
@@ -49,6 +46,8 @@ export async function runServer(request: ServeRequest, log: (line: string) => vo
 
 async function serve(request: ServeRequest, stores: readonly ServedStore[], offers: Offers, log: (line: string) => void): Promise<void> {
   const { listen, usersPath } = request;
+  // Before a certificate is made beside them.
+  await readUsers(usersPath);
   const identity = await identityOf(request, log);
   const [auditFile, accessLog] = [request.auditLog, request.accessLog].map((path) => (path === undefined ? undefined : new LineLog(path, log)));
   const server = await startServer({ stores, host: listen.host, port: listen.port, identity, usersPath, offers, audit: auditTo(auditFile, log), accessLog, log });
@@ -79,10 +78,6 @@ async function reload(request: ServeRequest, server: RunningServer, logs: readon
   } catch (error) {
     log(`SIGHUP: the certificate stays: ${messageOf(error)}`);
   }
-}
-
-function placeText({ host, port }: ListenAddress): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 async function openStores(stores: ServeRequest['stores']): Promise<readonly ServedStore[]> {

@@ -32,7 +32,7 @@ export async function readIdentity(certPath: string, keyPath: string): Promise<S
   }
 }
 
-/** Makes both files if neither is there. */
+/** Makes both files unless both are there. */
 export async function ensureIdentity(certPath: string, keyPath: string, log: (line: string) => void): Promise<ServerIdentity> {
   try {
     return await readIdentity(certPath, keyPath);

@@ -14,7 +14,7 @@ import { TaskList } from '../../src/server/task-list.js';
 import { openStore } from '../support/new-snapshots.js';
 import { password, startServerProcess } from '../support/protocol-server.js';
 import { Random, seed as firstSeed } from '../support/random.js';
-import { ask, RawConnection, request, type RawAnswer } from '../support/raw-https.js';
+import { ask, RawConnection, request } from '../support/raw-https.js';
 import { copyOfStore } from '../support/scratch.js';
 
 const durationMs = Number(process.env['PBSFS_FUZZ_MS'] ?? 12_000);
@@ -156,12 +156,15 @@ async function logIn(port: number): Promise<Record<string, string>> {
   return { cookie: `PBSAuthCookie=${data.ticket}`, csrfpreventiontoken: data.CSRFPreventionToken };
 }
 
-/** Undefined if the connection was closed instead. */
-async function answerTo(connection: RawConnection, text: string): Promise<RawAnswer | undefined | 'late'> {
+/** With what has come of the body, which may be long; undefined if the connection was closed instead. */
+async function answerTo(connection: RawConnection, text: string): Promise<{ status: number; body: string } | undefined | 'late'> {
   connection.send(text);
   const stop = new AbortController();
   const late = setTimeout(answerMsMax, 'late' as const, { signal: stop.signal }).catch(() => undefined);
-  const answer = connection.answer({ toHead: /^HEAD/i.test(text) }).catch(() => undefined);
+  const answer = connection.answer({ toHead: true }).then(
+    ({ status }) => ({ status, body: connection.rest.toString('latin1') }),
+    () => undefined,
+  );
   const first = await Promise.race([answer, late]);
   stop.abort();
   return first;

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { MountError, codeOf, messageOf } from '../../errors.js';
+import { isRepositoryText } from '../../format/repository.js';
 import { listMounts, readStatus, type DatastoreMount } from '../../mount/mounts.js';
 import { command, jsonOption } from '../command.js';
 import { LineWriter } from '../output.js';
@@ -27,14 +28,15 @@ const statusSchema = z.object({
     diskCache: z.object({ directory: z.string(), bytesMax: z.number(), bytesUsed: z.number(), hits: z.number(), misses: z.number(), keeping: z.boolean() }).optional(),
   }),
   driver: z.object({ name: z.string(), pid: z.number() }),
+  connection: z.object({ connected: z.boolean(), since: z.number(), lastError: z.string().nullish() }).optional(),
 });
 type Status = z.infer<typeof statusSchema>;
 
 export const statusCommand = command({
   name: 'status',
   summary: 'Show what is mounted, how one mount is doing, or how full a datastore is',
-  positionals: [{ name: 'MOUNTPOINT|SOURCE', describe: 'one mount, or a datastore (directory or repository), with numbers', optional: true, completion: 'mount' }],
-  options: { fingerprint: serverOptions.fingerprint, timeout: serverOptions.timeout, json: { ...jsonOption, describe: 'print a JSON object a line for each mount' } },
+  positionals: [{ name: 'MOUNTPOINT|SOURCE', describe: 'one mount, or a datastore (directory or repository), with numbers', optional: true, completion: 'mount', isLocation: true }],
+  options: { ...serverOptions, json: { ...jsonOption, describe: 'print a JSON object a line for each mount' } },
   examples: [
     ['pbsfs status', 'all mounts'],
     ['pbsfs status /mnt/pbs', 'cache, memory and damage of one'],
@@ -75,7 +77,7 @@ async function printStore(place: string, words: ServerWords, json: boolean): Pro
   try {
     await (await import('../store-status.js')).printStoreStatus(place, words, json);
   } catch (cause) {
-    if (!['NOT_A_DATASTORE', 'NOT_FOUND'].includes(codeOf(cause) ?? '')) throw cause;
+    if (isRepositoryText(place) || !['NOT_A_DATASTORE', 'NOT_FOUND'].includes(codeOf(cause) ?? '')) throw cause;
     throw new MountError('NOT_MOUNTED', `no datastore is mounted on ${place}, and it is none; pbsfs status lists what is mounted`, { cause });
   }
 }
@@ -96,6 +98,7 @@ function textOf({ mountPoint, source, options }: DatastoreMount, status: Status)
     ['source', source],
     ['options', options.join(',')],
     ['driver', `${driver.name}, process ${driver.pid}, up ${durationText(status.uptimeSeconds)}`],
+    ...(status.connection === undefined ? [] : [['server', connectionText(status.connection)]]),
     ['memory', sizeText(status.memory)],
     ['cache', `${sizeText(cache.bytesUsed)} of ${sizeText(cache.bytesMax)}${hitRate}`],
     ...(cache.diskCache === undefined ? [] : [['disk cache', diskCacheText(cache.diskCache)]]),
@@ -105,6 +108,11 @@ function textOf({ mountPoint, source, options }: DatastoreMount, status: Status)
     ['damage', `${status.damagedChunks} chunks${status.salvage ? ', read as zeros' : ''}${status.damagedChunks === 0 ? '' : `; see ${mountPoint}/.pbsfs/damaged.jsonl`}`],
   ];
   return rows.map(([name = '', value = '']) => `${name.padEnd(13)}${value}\n`).join('');
+}
+
+function connectionText({ connected, since, lastError }: NonNullable<Status['connection']>): string {
+  const age = durationText((Date.now() - since) / 1000);
+  return connected ? `answers, for ${age}` : `away for ${age}: ${lastError ?? 'not asked yet'}`;
 }
 
 function diskCacheText({ directory, bytesUsed, bytesMax, hits, misses, keeping }: NonNullable<Status['cache']['diskCache']>): string {

@@ -3,7 +3,8 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError } from '../../errors.js';
 import { isSafeId } from '../../format/safe-id.js';
 import { defaultUsersPath } from '../../server/access/users-file.js';
-import type { ListenAddress, ServeRequest } from '../../server/run-server.js';
+import type { ListenAddress } from '../../server/listen.js';
+import type { ServeRequest } from '../../server/run-server.js';
 
 export interface ServeValues {
   readonly store?: string[];

@@ -17,7 +17,8 @@ export async function addUser(values: UserOptions, [name = '']: readonly string[
     if (users.has(user)) throw new StoreError('EXISTS', `there is a user ${user} already; pbsfs user passwd gives another password`);
     return new Map([...users, [user, { password, grants: [], tokens: new Map() }]]);
   });
-  await tell(values, { user }, `${user} is a user now, and may log in; pbsfs user role says what for`);
+  const next = password === undefined ? `pbsfs user token ${user}!NAME makes a token for it` : 'it may log in; pbsfs user role says what for';
+  await tell(values, { user }, `${user} is a user now: ${next}`);
 }
 
 export async function setPassword(values: UserOptions, [name = '']: readonly string[]): Promise<void> {

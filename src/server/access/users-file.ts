@@ -24,7 +24,12 @@ export function defaultUsersPath(): string {
 
 /** NOT_FOUND; NO_PERMISSION if others than its owner may read or write it; what parseUsers() throws. */
 export async function readUsers(path: string): Promise<Users> {
-  return parseUsers(await readPrivateFile(path, 'the users file', usersFileBytesMax), path);
+  try {
+    return parseUsers(await readPrivateFile(path, 'the users file', usersFileBytesMax), path);
+  } catch (cause) {
+    if (codeOf(cause) !== 'NOT_FOUND') throw cause;
+    throw new StoreError('NOT_FOUND', `there are no users: ${path} does not exist; make the first one with pbsfs user add NAME@pbs`, { cause });
+  }
 }
 
 /** A file that is nobody's else. NOT_FOUND, NO_PERMISSION. */
