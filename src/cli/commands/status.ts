@@ -28,7 +28,7 @@ const statusSchema = z.object({
     diskCache: z.object({ directory: z.string(), bytesMax: z.number(), bytesUsed: z.number(), hits: z.number(), misses: z.number(), keeping: z.boolean() }).optional(),
   }),
   driver: z.object({ name: z.string(), pid: z.number() }),
-  connection: z.object({ connected: z.boolean(), since: z.number(), lastError: z.string().nullish() }).optional(),
+  connection: z.object({ connected: z.boolean(), since: z.string(), lastError: z.string().nullish() }).optional(),
 });
 type Status = z.infer<typeof statusSchema>;
 
@@ -111,7 +111,7 @@ function textOf({ mountPoint, source, options }: DatastoreMount, status: Status)
 }
 
 function connectionText({ connected, since, lastError }: NonNullable<Status['connection']>): string {
-  const age = durationText((Date.now() - since) / 1000);
+  const age = durationText((Date.now() - Date.parse(since)) / 1000);
   return connected ? `answers, for ${age}` : `away for ${age}: ${lastError ?? 'not asked yet'}`;
 }
 
