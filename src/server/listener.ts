@@ -102,8 +102,10 @@ export class Listener {
     this.#server.closeIdleConnections();
   }
 
+  /** Those that have not come as far as TLS, too. */
   closeAll(): void {
     this.#server.closeAllConnections();
+    for (const socket of this.#traffic.keys()) socket.destroy();
   }
 
   #listen(): void {

@@ -100,6 +100,20 @@ describe('TLS', () => {
   });
 });
 
+it('ends all connections when it ends, whatever has come of them', async () => {
+  const { server, port: ownPort } = await serveStores({ offers: { endpoints, protocols: [] } });
+  const waiting = await RawConnection.open(ownPort);
+  waiting.send(request('GET /api2/json/ping'));
+  await waiting.answer();
+  const half = await RawConnection.open(ownPort);
+  half.send('GET /api2/json/ping HTTP/1.1\r\nhos');
+  const connections = [waiting, half, await RawConnection.open(ownPort), await RawConnection.openPlain(ownPort)];
+  const started = performance.now();
+  await server.drain(60_000);
+  await Promise.all(connections.map((connection) => connection.untilClosed()));
+  expect(performance.now() - started).toBeLessThan(3000);
+});
+
 describe('plain HTTP on the port', () => {
   const plain = async (bytes: string) => {
     const connection = await RawConnection.openPlain(port);
