@@ -1,7 +1,7 @@
 /** Asks the person at the terminal that the process was started from. */
 import { openSync } from 'node:fs';
 import { ReadStream, WriteStream, isatty } from 'node:tty';
-import { UsageError } from '../errors.js';
+import { StoreError, UsageError } from '../errors.js';
 
 const secretBytesMax = 4096;
 
@@ -17,16 +17,18 @@ interface Terminal {
   readonly output: WriteStream;
 }
 
-/** The bytes typed before Enter, which are not shown; undefined without a terminal. USAGE when the person gives up. */
+/** The bytes typed before Enter, which are not shown; undefined without a terminal. USAGE where nothing is typed, INTERRUPTED by Ctrl-C. */
 export async function askOnTerminal(question: string): Promise<Buffer | undefined> {
   return await withTerminal(question, async ({ input }) => await readLine(input));
 }
 
-/** Whether the next key is `y`; undefined without a terminal. */
+/** Whether the next key is `y`; undefined without a terminal. INTERRUPTED by Ctrl-C. */
 export async function confirmOnTerminal(question: string): Promise<boolean | undefined> {
   return await withTerminal(question, async ({ input, output }) => {
     for await (const chunk of input) {
-      const isYes = yes.has((chunk as Buffer)[0] ?? 0);
+      const [key = 0] = chunk as Buffer;
+      if (key === interrupt) throw interrupted();
+      const isYes = yes.has(key);
       output.write(isYes ? 'yes' : 'no');
       return isYes;
     }
@@ -59,6 +61,7 @@ async function withTerminal<T>(question: string, use: (terminal: Terminal) => Pr
     output.destroy();
   }
 }
+
 function openTerminal(): number | undefined {
   try {
     return openSync('/dev/tty', 'r');
@@ -72,13 +75,19 @@ async function readLine(input: ReadStream): Promise<Buffer> {
   for await (const chunk of input) {
     for (const byte of chunk as Buffer) {
       if (enter.has(byte)) return Buffer.from(typed);
-      if (byte === interrupt || byte === endOfInput) throw new UsageError('no password was typed');
+      if (byte === interrupt) throw interrupted();
+      if (byte === endOfInput) throw new UsageError('no password was typed');
       if (erase.has(byte)) eraseCharacter(typed);
       else if (byte === eraseAll) typed.length = 0;
       else if (typed.length < secretBytesMax) typed.push(byte);
     }
   }
   throw new UsageError('no password was typed');
+}
+
+/** In raw mode it is a key like any other. */
+function interrupted(): StoreError {
+  return new StoreError('INTERRUPTED', 'interrupted; nothing was done');
 }
 
 /** One character of UTF-8: its continuation bytes and its first. */

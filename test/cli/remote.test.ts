@@ -195,6 +195,15 @@ describe('login', () => {
     expect(await atTerminal(['login', repository], env, [[/\(y\/n\) /, 'n']])).toMatchObject({ status: 4, text: expect.stringContaining('was not accepted') as string });
     expect(readdirSync(env['HOME'] ?? '')).toEqual(['run']);
   });
+
+  test.each([
+    ['the first question', []],
+    ['the second one', [[/\(y\/n\) /, 'y']]],
+  ] as const)('Ctrl-C at %s ends it', async (_, before) => {
+    const question = before.length === 0 ? /\(y\/n\) / : /password of backup@pbs: /;
+    const asked = await atTerminal(['login', repository], home(), [...before, [question, '\x03']]);
+    expect(asked).toMatchObject({ status: 130, text: expect.stringContaining('interrupted; nothing was done') as string });
+  });
 });
 
 describe('a mount in the background', () => {
