@@ -1,4 +1,5 @@
 /** A server in a process of its own, whose memory can be asked for: STORE USERS; `memory` on stdin gives the most that it had, in bytes. */
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
@@ -23,8 +24,13 @@ const server = await startServer({
 process.stdout.write(`${server.port}\n`);
 for await (const line of createInterface({ input: process.stdin })) {
   if (line !== 'memory') break;
-  process.stdout.write(`${process.resourceUsage().maxRSS * 1024} ${server.sessionCount()}\n`);
+  process.stdout.write(`${memoryPeak()} ${server.sessionCount()}\n`);
 }
 await server.drain(0);
 await offers.close();
 process.exit(0);
+
+/** Of this program; what the process was before it began has counted in resourceUsage(). */
+function memoryPeak() {
+  return Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024;
+}

@@ -19,6 +19,8 @@ export class TcpProxy {
   delayMs = 0;
   /** Nothing is passed on, in either direction, and nobody is told. Connections are accepted. */
   isBlackHole = false;
+  /** Nothing is read from the server: what it sends fills the buffers of the kernel, then it can't send more. */
+  #isStalled = false;
   /** Connections that were accepted so far. */
   accepted = 0;
   /** Passed on so far. @type {Record<Direction, number>} */
@@ -75,6 +77,12 @@ export class TcpProxy {
     const address = listener.address();
     if (address !== null && typeof address === 'object') this.#port = address.port;
     listener.unref();
+  }
+
+  /** From now on. */
+  stall() {
+    this.#isStalled = true;
+    for (const { server } of this.#links) server.pause();
   }
 
   /** Resets all connections. */
@@ -136,7 +144,7 @@ export class TcpProxy {
       if (onTheWay >= inFlightBytesMax) from.pause();
       const arrive = () => {
         onTheWay -= bytes;
-        if (from.isPaused() && onTheWay < inFlightBytesMax) from.resume();
+        if (from.isPaused() && onTheWay < inFlightBytesMax && !(this.#isStalled && direction === 'down')) from.resume();
         send();
       };
       if (due <= performance.now()) arrive();
@@ -149,7 +157,9 @@ export class TcpProxy {
         this.bytes[direction] += sent.length;
         if (!to.destroyed && !to.write(sent) && this.delayMs === 0) {
           from.pause();
-          to.once('drain', () => from.resume());
+          to.once('drain', () => {
+            if (!(this.#isStalled && direction === 'down')) from.resume();
+          });
         }
         if (sent.length < bytes.length) {
           link.client.resetAndDestroy();

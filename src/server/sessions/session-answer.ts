@@ -1,11 +1,12 @@
 /** Answers of an HTTP/2 session as they go over the wire. Format: protocol, sections 5.2 and 9.5. */
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { pipeline } from 'node:stream/promises';
-import { codeOf } from '../../errors.js';
+import { StoreError, codeOf } from '../../errors.js';
 import { writeJson } from '../../format/json.js';
 import { jsonType } from '../answer.js';
 import type { Answer } from '../endpoint.js';
 import type { Refusal } from '../refusal.js';
+import type { OpenedFile } from './snapshot-file.js';
 
 const bytesType = 'application/octet-stream';
 
@@ -33,6 +34,23 @@ export async function answerStream(stream: ServerHttp2Stream, answer: Answer): P
   stream.respond(head(200, bytesType, parts.reduce((sum, { length }) => sum + length, 0)));
   for (const part of parts) stream.write(part);
   stream.end();
+}
+
+/**
+ * By way of `room`, which must be large enough. Resolves when it is not read any more. In one piece: of pieces that follow each other Node does not
+ * notice that the connection broke while one of them could not be sent.
+ */
+export async function answerFile(stream: ServerHttp2Stream, { handle, bytes }: OpenedFile, room: Buffer): Promise<void> {
+  const body = room.subarray(0, bytes);
+  const { bytesRead } = await handle.read(body, 0, bytes, 0);
+  if (bytesRead < bytes) throw new StoreError('CHUNK_CORRUPT', `a file has become shorter than its ${bytes} bytes`);
+  if (!isOpen(stream)) return;
+  const closed = new Promise<void>((resolve) => {
+    stream.once('close', resolve);
+  });
+  stream.respond(head(200, bytesType, bytes));
+  stream.end(body);
+  await closed;
 }
 
 /** `bare`: without a type, as the reference answers what is wrong with parameters. */

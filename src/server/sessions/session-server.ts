@@ -8,9 +8,11 @@ import { Refusal } from '../refusal.js';
 import { parseTarget } from '../request-target.js';
 import { Router } from '../router.js';
 import { ByteBudget } from './byte-budget.js';
-import { answerStream, refuseStream } from './session-answer.js';
-import type { SessionEndpoint } from './session-endpoint.js';
+import { chunkMemory } from './chunk-memory.js';
+import { answerFile, answerStream, refuseStream } from './session-answer.js';
+import type { SessionAnswer, SessionEndpoint } from './session-endpoint.js';
 import { bodyBytesAtOnceMax, fileBytesAtOnceMax, fileBytesOnTheWay, sessionSilenceMs } from './session-settings.js';
+import type { OpenedFile } from './snapshot-file.js';
 import { discardBody, readAnnouncedBody, readStreamBody } from './stream-body.js';
 
 /** Above it the header list is too long anyway. */
@@ -115,7 +117,8 @@ class SessionRequest {
   async #answerBy(endpoint: SessionEndpoint, query: string, context: Context): Promise<void> {
     const isRaw = endpoint.rawBytesMax !== undefined || endpoint.discardsBody === true;
     const answer = isRaw ? await this.#runRaw(endpoint, query, context) : await this.#runPlain(endpoint, query, context);
-    if ('stream' in answer) await this.#send(answer);
+    if ('file' in answer) await this.#sendFile(answer.file);
+    else if ('stream' in answer) await this.#send(answer);
     else await answerStream(this.stream, answer);
   }
 
@@ -128,7 +131,22 @@ class SessionRequest {
     }
   }
 
-  async #runRaw(endpoint: SessionEndpoint, query: string, context: Context): Promise<Answer> {
+  async #sendFile(file: OpenedFile): Promise<void> {
+    try {
+      await this.#within(this.budgets.files, file.bytes, async () => {
+        const room = chunkMemory.take(file.bytes);
+        try {
+          await answerFile(this.stream, file, room);
+        } finally {
+          chunkMemory.give(room);
+        }
+      });
+    } finally {
+      await file.handle.close();
+    }
+  }
+
+  async #runRaw(endpoint: SessionEndpoint, query: string, context: Context): Promise<SessionAnswer> {
     const parameters = this.#check(endpoint, () => formParameters(query));
     if (endpoint.discardsBody === true) {
       if (!this.stream.readableEnded) await discardBody(this.stream);
@@ -141,7 +159,7 @@ class SessionRequest {
     });
   }
 
-  async #runPlain(endpoint: SessionEndpoint, query: string, context: Context): Promise<Answer> {
+  async #runPlain(endpoint: SessionEndpoint, query: string, context: Context): Promise<SessionAnswer> {
     if (endpoint.method === 'GET' || this.stream.endAfterHeaders) {
       const parameters = this.#check(endpoint, () => formParameters(query));
       return await this.#run(endpoint, parameters, Buffer.alloc(0), context);
@@ -169,7 +187,7 @@ class SessionRequest {
     return values;
   }
 
-  #run(endpoint: SessionEndpoint, parameters: ParameterValues<ParameterSpecs>, body: Buffer, context: Context): Promise<Answer> {
+  #run(endpoint: SessionEndpoint, parameters: ParameterValues<ParameterSpecs>, body: Buffer, context: Context): Promise<SessionAnswer> {
     return endpoint.run({ ...context, parameters, body, signal: this.signal });
   }
 

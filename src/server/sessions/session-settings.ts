@@ -21,8 +21,8 @@ export const bodyBytesAtOnceMax = 12 * 1024 * 1024;
 export const filePieceBytes = 128 * 1024;
 /** Of a file that is being sent: pieces in its stream, in that of the request, and in the session. */
 export const fileBytesOnTheWay = 4 * filePieceBytes;
-/** Of all files that a session is being sent. */
-export const fileBytesAtOnceMax = 16 * fileBytesOnTheWay;
+/** Of all files that a session is being sent; a larger one has its turn alone. What waits to be encrypted and sent is as much again, twice. */
+export const fileBytesAtOnceMax = 8 * fileBytesOnTheWay;
 /** A client that sends nothing of a body for so long has no more to say. */
 export const bodySilenceMs = 60_000;
 /** Of one body in whole. */

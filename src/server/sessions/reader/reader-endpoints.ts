@@ -5,11 +5,10 @@ import { StoreError, codeOf } from '../../../errors.js';
 import { encodedChunkBytesMax } from '../../../format/blob.js';
 import { chunkPath } from '../../../format/chunk-path.js';
 import type { SnapshotName } from '../../../format/snapshot-name.js';
-import type { Answer } from '../../endpoint.js';
 import { Refusal } from '../../refusal.js';
 import type { ServedStore } from '../../server-context.js';
-import { sessionEndpoint, type SessionEndpoint } from '../session-endpoint.js';
-import { fileOf, openStoredFile, streamOf } from '../snapshot-file.js';
+import { sessionEndpoint, type SessionAnswer, type SessionEndpoint } from '../session-endpoint.js';
+import { fileOf, openStoredFile } from '../snapshot-file.js';
 import { digestFault, fileNameCheck } from '../snapshot-parameters.js';
 
 /** Of images of 32 TiB in all. */
@@ -47,10 +46,9 @@ export function readerEndpoints(store: ServedStore, snapshot: SnapshotName): Ses
 }
 
 /** As it is stored. */
-async function chunkOf(store: ServedStore, digest: Buffer): Promise<Answer> {
+async function chunkOf(store: ServedStore, digest: Buffer): Promise<SessionAnswer> {
   try {
-    const file = await openStoredFile(join(store.path, chunkPath(digest)), encodedChunkBytesMax);
-    return { stream: streamOf(file), length: file.bytes };
+    return { file: await openStoredFile(join(store.path, chunkPath(digest)), encodedChunkBytesMax) };
   } catch (cause) {
     if (codeOf(cause) !== 'NOT_FOUND') throw cause;
     throw new StoreError('CHUNK_MISSING', `chunk ${digest.toString('hex')} is missing in datastore ${store.name}`, { cause });
