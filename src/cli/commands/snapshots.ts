@@ -1,6 +1,6 @@
 /** `pbsfs snapshots`: what is in a datastore, and what its manifests say. */
 import { decodeBlob } from '../../codec/blob-decoder.js';
-import { StoreError, messageOf } from '../../errors.js';
+import { StoreError, messageOf, type StoreErrorCode } from '../../errors.js';
 import { logicalName, manifestFileName } from '../../format/archive-name.js';
 import { formatBackupTime } from '../../format/backup-time.js';
 import { formatFingerprint, formatShortFingerprint } from '../../format/fingerprint.js';
@@ -23,12 +23,16 @@ const readAtOnce = 32;
 /** In every finished snapshot of its kind, and no backup by itself. */
 const furniture = new Set([manifestFileName, 'client.log.blob', 'catalog.pcat1.didx', 'rsa-encrypted.key.blob']);
 
+const withheld: ReadonlySet<StoreErrorCode> = new Set(['NO_PERMISSION', 'NOT_OWNER', 'REFUSED', 'UNREACHABLE', 'LOCKED']);
+
 interface Row {
   readonly snapshot: SnapshotName;
   readonly group: GroupFacts;
   readonly facts?: SnapshotFacts;
   readonly manifest?: Manifest;
   readonly error?: string;
+  /** Of the error. */
+  readonly kind?: 'damaged' | 'not readable';
 }
 
 export const snapshotsCommand = command({
@@ -122,7 +126,9 @@ async function readRow(store: Datastore, snapshot: SnapshotName, group: GroupFac
     const manifest = parseManifest(decodeBlob(await store.blob(snapshot, manifestFileName), zstd, undefined));
     return { snapshot, group, facts, manifest };
   } catch (error) {
-    return { snapshot, group, error: messageOf(error) };
+    // What a server does not give is whole for all that is known.
+    const kind = error instanceof StoreError && withheld.has(error.code) ? 'not readable' : 'damaged';
+    return { snapshot, group, error: messageOf(error), kind };
   }
 }
 
@@ -135,10 +141,10 @@ function totalSize({ files }: Manifest): number {
   return files.reduce((sum, { size }) => sum + size, 0);
 }
 
-function cellsOf({ snapshot, group, facts, manifest, error }: Row): string[] {
+function cellsOf({ snapshot, group, facts, manifest, error, kind = 'damaged' }: Row): string[] {
   const name = snapshotPath(snapshot);
   const isProtected = facts?.protected === true ? 'yes' : '';
-  if (manifest === undefined) return [name, '', '', isProtected, '', '', group.owner ?? '', '', error === undefined ? '(unfinished)' : `(damaged: ${error})`];
+  if (manifest === undefined) return [name, '', '', isProtected, '', '', group.owner ?? '', '', error === undefined ? '(unfinished)' : `(${kind}: ${error})`];
   const { keyFingerprint, notes = '', verifyState } = manifest.unprotected;
   return [
     name,
