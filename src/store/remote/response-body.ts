@@ -9,7 +9,12 @@ export class ResponseBody {
   /** `announced`: the content-length, if there is one; at most `bytesMax`. */
   constructor(announced: number | undefined, bytesMax: number) {
     this.#bytesMax = announced ?? bytesMax;
-    if (announced !== undefined) this.#whole = new Uint8Array(announced);
+    // All of it is written before anyone sees it.
+    if (announced !== undefined) this.#whole = Buffer.allocUnsafeSlow(announced);
+  }
+
+  get isAnnounced(): boolean {
+    return this.#whole !== undefined;
   }
 
   /** False if there is more than there may be. The part must not change. */
