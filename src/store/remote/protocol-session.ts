@@ -173,8 +173,11 @@ class Http2ProtocolSession implements ProtocolSession {
           if (!body.add(part) && status === 200) end(this.#tooLong(request));
         });
         stream.once('end', () => {
+          // Streams of a connection that broke end, too.
+          const isBroken = this.#session.destroyed || stream.rstCode !== constants.NGHTTP2_NO_ERROR;
+          if (isBroken && !body.isAnnounced) return end(this.#streamError(request, stream, undefined));
           const whole = body.end();
-          if (whole === undefined) return end(new StoreError('PROTOCOL', `${this.#what(request)}: the answer is shorter than announced`));
+          if (whole === undefined) return end(isBroken ? this.#streamError(request, stream, undefined) : this.#tooShort(request));
           done({ status, body: whole });
           // It may have answered before it had all.
           if (!stream.writableFinished) stream.close(constants.NGHTTP2_CANCEL);
@@ -214,6 +217,10 @@ class Http2ProtocolSession implements ProtocolSession {
 
   #tooLong(request: SessionRequest): StoreError {
     return new StoreError('PROTOCOL', `${this.#what(request)}: the answer is longer than the ${request.bytesMax} bytes that are read`);
+  }
+
+  #tooShort(request: SessionRequest): StoreError {
+    return new StoreError('PROTOCOL', `${this.#what(request)}: the answer is shorter than announced`);
   }
 
   #streamError(request: SessionRequest, stream: ClientHttp2Stream, error: Error | undefined): Error {

@@ -1,6 +1,6 @@
 /** Sessions of HTTP/2 on upgraded connections. */
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:http2';
+import { constants, type ServerHttp2Stream } from 'node:http2';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseRepository } from '../../../src/format/repository.js';
 import { openServer, type Server } from '../../../src/store/remote/server.js';
@@ -96,6 +96,21 @@ describe('answers', () => {
       stream.end('more than ten');
     };
     expect(await failureOf(session.request(get('/x')))).toMatchObject({ code: 'PROTOCOL' });
+  });
+
+  it.each<[string, boolean, (stream: ServerHttp2Stream) => void]>([
+    ['of a connection that is reset', true, () => { proxy.cut(); }],
+    ['of a connection that is reset', false, () => { proxy.cut(); }],
+    ['of a server that goes away', true, () => { small.dropConnections(); }],
+    ['of a server that goes away', false, () => { small.dropConnections(); }],
+    ['of a request that is reset', true, (stream) => { stream.destroy(new Error('broken')); }],
+    ['of a request that is reset', false, (stream) => { stream.destroy(new Error('broken')); }],
+  ])('that break off are lost, not wrong: %s, length told %s', async (_name, isTold, breakOff) => {
+    small.stream = (stream) => {
+      stream.respond({ ':status': 200, ...(isTold && { 'content-length': 70_000 }) });
+      stream.write(Buffer.alloc(30_000), () => void delay(50).then(() => { breakOff(stream); }));
+    };
+    expect(await failureOf(session.request(get('/chunk')))).toMatchObject({ code: 'UNREACHABLE' });
   });
 
   it.each<[number, string, string, RegExp]>([
