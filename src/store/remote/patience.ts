@@ -2,11 +2,16 @@
 import { StoreError, codeOf, messageOf } from '../../errors.js';
 import { abortable, abortError, BackOff, wait } from './back-off.js';
 
+/** The kernel asks at once for a page that it could not read ahead, and is not to wait twice. */
+const sameAnswerMs = 300;
+
 export class Patience {
   readonly #timeoutMs: number;
   readonly #warn: (line: string) => void;
   /** That the server can't be reached, until it is. */
   #isTold = false;
+  /** When the time of somebody was over, and why, unless somebody had an answer since. */
+  #gaveUp: { readonly ms: number; readonly silence: StoreError } | undefined;
   readonly #closing = new AbortController();
   readonly #running = new Set<AbortController>();
 
@@ -25,13 +30,15 @@ export class Patience {
     for (const each of this.#running) each.abort(new StoreError('CLOSED', 'the datastore was closed'));
   }
 
-  /** Rejects with UNREACHABLE when the timeout has passed without an answer; with anything else at once. */
+  /** Rejects with UNREACHABLE when the timeout has passed without an answer, or just has for others; with anything else at once. */
   async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.closed) throw new StoreError('CLOSED', 'the datastore was closed');
+    if (this.#gaveUp !== undefined && performance.now() - this.#gaveUp.ms < sameAnswerMs) throw this.#gaveUp.silence;
     const over = new AbortController();
     let failure: unknown;
     const timer = setTimeout(() => {
       const silence = this.#silence(failure);
+      this.#gaveUp = { ms: performance.now(), silence };
       this.#tell(silence);
       over.abort(silence);
     }, this.#timeoutMs);
@@ -40,6 +47,7 @@ export class Patience {
       for (const backOff = new BackOff(); ; ) {
         try {
           const result = await unlessAborted(work(over.signal), over.signal);
+          this.#gaveUp = undefined;
           this.#tell(undefined);
           return result;
         } catch (error) {
