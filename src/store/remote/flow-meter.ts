@@ -1,12 +1,12 @@
 /** How many bytes should be under way at once: what the way to the server holds at the speed that it was seen to have. */
 
-const bytesMin = 16 << 20;
+const bytesMin = 32 << 20;
 const bytesMax = 128 << 20;
 /** Of what was measured before, when a new measurement comes. */
 const keptShare = 0.75;
 const measureMs = 250;
 /** Servers need time too, and answers come in bursts. */
-const reserve = 2;
+const reserve = 3;
 
 export class FlowMeter {
   #underWay = 0;
