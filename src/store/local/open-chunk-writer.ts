@@ -2,15 +2,14 @@
 import { availableParallelism } from 'node:os';
 import { rm } from 'node:fs/promises';
 import { messageOf } from '../../errors.js';
-import type { StorerStatistics } from '../../codec/chunk-storer.js';
-import type { ContentMemory } from '../../codec/content-memory.js';
 import type { EncryptionKey } from '../../crypto/encryption-key.js';
-import type { ChunkWriter, ChunkWriterOptions, ReusedChunk, StoredChunk } from '../chunk-writer.js';
+import type { ChunkWriter, ChunkWriterOptions } from '../chunk-writer.js';
 import { LocalChunks } from './chunks.js';
 import { makeHidden, removeLeftovers } from './hidden.js';
 import { LockStack } from './locks.js';
 import { permissionOf } from './permission.js';
 import type { ServerPaths } from './server.js';
+import { StoringWriter } from './storing-writer.js';
 import { openWritable } from './writable-store.js';
 
 /** For what is being filled, and for what the workers have. */
@@ -26,58 +25,26 @@ export async function openLocalChunkWriter(location: string, paths: ServerPaths,
     const { path, lock } = await makeHidden(location, store.owner);
     locks.push(lock);
     const memoryBytes = Math.min(Math.max(memoryBytesMin, availableParallelism() * memoryBytesPerWorker), memoryBytesMax);
-    return new LocalChunkWriter({ chunks: new LocalChunks({ store, key, temporaryDirectory: path, memoryBytes }), key, path, locks, warn });
+    return new LocalChunkWriter(new LocalChunks({ store, key, temporaryDirectory: path, memoryBytes }), key, { path, locks, warn });
   } catch (error) {
     locks.release();
     throw permissionOf(error);
   }
 }
 
-interface Parts extends Omit<ChunkWriterOptions, 'spool'> {
-  readonly chunks: LocalChunks;
-  /** The temporary directory; locked. */
+/** The temporary directory; locked. */
+interface Place extends Pick<ChunkWriterOptions, 'warn'> {
   readonly path: string;
   readonly locks: LockStack;
 }
 
-class LocalChunkWriter implements ChunkWriter {
-  readonly #parts: Parts;
-  #closing: Promise<void> | undefined;
-
-  constructor(parts: Parts) {
-    this.#parts = parts;
-  }
-
-  get key(): EncryptionKey | undefined {
-    return this.#parts.key;
-  }
-
-  get memory(): ContentMemory {
-    return this.#parts.chunks.memory;
-  }
-
-  get statistics(): StorerStatistics {
-    return this.#parts.chunks.statistics;
-  }
-
-  putChunk(content: Buffer): Promise<StoredChunk> {
-    return this.#parts.chunks.putChunk(content);
-  }
-
-  putZeros(length: number): Promise<StoredChunk> {
-    return this.#parts.chunks.putZeros(length);
-  }
-
-  reuseChunks(chunks: readonly ReusedChunk[]): Promise<readonly number[]> {
-    return this.#parts.chunks.reuseChunks(chunks);
-  }
-
-  sync(): Promise<void> {
-    return this.#parts.chunks.sync();
-  }
-
-  close(): Promise<void> {
-    return (this.#closing ??= this.#close());
+class LocalChunkWriter extends StoringWriter implements ChunkWriter {
+  constructor(
+    chunks: LocalChunks,
+    key: EncryptionKey | undefined,
+    private readonly place: Place,
+  ) {
+    super(chunks, key);
   }
 
   /** Garbage collection takes what no snapshot needs. */
@@ -85,10 +52,10 @@ class LocalChunkWriter implements ChunkWriter {
     return this.close();
   }
 
-  async #close(): Promise<void> {
-    const { chunks, path, locks, warn } = this.#parts;
+  protected async end(): Promise<void> {
+    const { path, locks, warn } = this.place;
     try {
-      await chunks.close();
+      await this.chunks.close();
       await rm(path, { recursive: true, force: true });
     } catch (error) {
       warn(`${path} could not be removed, the next writer will: ${messageOf(error)}`);

@@ -6,13 +6,12 @@ import { mkdirSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, FileError } from '../../errors.js';
-import type { StorerStatistics } from '../../codec/chunk-storer.js';
-import type { ContentMemory } from '../../codec/content-memory.js';
 import type { EncryptionKey } from '../../crypto/encryption-key.js';
 import { chunkPath } from '../../format/chunk-path.js';
-import type { ChunkWriter, ChunkWriterOptions, ReusedChunk, StoredChunk } from '../chunk-writer.js';
+import type { ChunkWriter, ChunkWriterOptions, ReusedChunk } from '../chunk-writer.js';
 import { CloneSources, type SnapshotHolder } from './clone-sources.js';
 import { LocalChunks } from '../local/chunks.js';
+import { StoringWriter } from '../local/storing-writer.js';
 
 const memoryBytes = 160 << 20;
 
@@ -52,74 +51,43 @@ export async function openPendingWriter({ spool, key, warn }: ChunkWriterOptions
   const sources = new CloneSources(join(directory, 'clone-sources.json'), holder);
   await sources.holdAgain(warn);
   const chunks = new LocalChunks({ store, key, temporaryDirectory, memoryBytes });
-  return { pending: new PendingChunks(directory), writer: new PendingWriter({ chunks, sources, key, directory, ended }) };
+  return { pending: new PendingChunks(directory), writer: new PendingWriter(chunks, key, { sources, directory, ended }) };
 }
 
 interface WriterParts {
-  readonly chunks: LocalChunks;
   readonly sources: CloneSources;
-  readonly key: EncryptionKey | undefined;
   readonly directory: string;
   readonly ended: () => void;
 }
 
-class PendingWriter implements ChunkWriter {
-  readonly #parts: WriterParts;
-  #closing: Promise<void> | undefined;
-
-  constructor(parts: WriterParts) {
-    this.#parts = parts;
-  }
-
-  get key(): EncryptionKey | undefined {
-    return this.#parts.key;
-  }
-
-  get memory(): ContentMemory {
-    return this.#parts.chunks.memory;
-  }
-
-  get statistics(): StorerStatistics {
-    return this.#parts.chunks.statistics;
-  }
-
-  putChunk(content: Buffer): Promise<StoredChunk> {
-    return this.#parts.chunks.putChunk(content);
-  }
-
-  putZeros(length: number): Promise<StoredChunk> {
-    return this.#parts.chunks.putZeros(length);
+class PendingWriter extends StoringWriter implements ChunkWriter {
+  constructor(
+    chunks: LocalChunks,
+    key: EncryptionKey | undefined,
+    private readonly parts: WriterParts,
+  ) {
+    super(chunks, key);
   }
 
   /** What does not wait here is of a snapshot, which is kept. */
-  async reuseChunks(chunks: readonly ReusedChunk[]): Promise<readonly number[]> {
-    const { chunks: waiting, sources } = this.#parts;
-    const others = await waiting.reuseChunks(chunks);
+  override async reuseChunks(chunks: readonly ReusedChunk[]): Promise<readonly number[]> {
+    const others = await super.reuseChunks(chunks);
     const missing: number[] = [];
     for (const position of others) {
       const digest = chunks[position]?.digest ?? Buffer.alloc(0);
-      if (!(await sources.keep(digest))) missing.push(position);
+      if (!(await this.parts.sources.keep(digest))) missing.push(position);
     }
     return missing;
   }
 
-  sync(): Promise<void> {
-    return this.#parts.chunks.sync();
-  }
-
-  close(): Promise<void> {
-    return (this.#closing ??= this.#close());
-  }
-
   async discard(): Promise<void> {
     await this.close();
-    await rm(this.#parts.directory, { recursive: true, force: true });
+    await rm(this.parts.directory, { recursive: true, force: true });
   }
 
-  async #close(): Promise<void> {
-    const { chunks, sources, ended } = this.#parts;
-    ended();
-    sources.release();
-    await chunks.close();
+  protected async end(): Promise<void> {
+    this.parts.ended();
+    this.parts.sources.release();
+    await this.chunks.close();
   }
 }
