@@ -11,6 +11,7 @@ import { formatRepository } from '../../src/format/repository.js';
 import { pbsfs, program } from '../support/command.js';
 import { RecordingServer } from '../support/recording-server.js';
 import { scratchDirectory } from '../support/scratch.js';
+import { serveStores } from '../support/served-stores.js';
 
 let server: RecordingServer;
 let repository: string;
@@ -261,3 +262,10 @@ function readLog(path: string): string {
     return '';
   }
 }
+
+test('snapshots that may be listed and not read are not called damaged', async () => {
+  const served = await serveStores({ stores: { store1: sample }, users: { 'audit@pbs': { password: 'secret', roles: { '/datastore/store1': 'DatastoreAudit' } } } });
+  const ended = await pbsfs(['snapshots', '--repository', `audit@pbs@127.0.0.1:${served.port}:store1`, 'ct/113'], { env: known({ PBS_FINGERPRINT: served.fingerprint }) });
+  expect(ended).toMatchObject({ status: 1, stdout: expect.stringMatching(/ct\/113\/2021.*\(not readable: .*neither Datastore\.Read nor Datastore\.Backup/) as string });
+  expect(ended.stdout).not.toContain('damaged');
+});
