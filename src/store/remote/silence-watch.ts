@@ -29,8 +29,10 @@ export class SilenceWatch {
   }
 
   begin(isReader: boolean): void {
-    if (this.#readers + this.#writers === 0) {
-      this.progress();
+    if (!this.#isWaitedFor) {
+      this.#progress = Date.now();
+      if (!this.#isPinging) this.#alive = this.#progress;
+      clearInterval(this.#timer);
       this.#timer = setInterval(() => {
         this.#look();
       }, Math.min(pollMsMax, this.#silentMsMax / 10)).unref();
@@ -42,7 +44,8 @@ export class SilenceWatch {
   end(isReader: boolean): void {
     if (isReader) this.#readers--;
     else this.#writers--;
-    if (this.#readers + this.#writers === 0) clearInterval(this.#timer);
+    // A PING without an answer is waited for: who gave up is not to leave a dead connection to the next.
+    if (!this.#isWaitedFor && !this.#isPinging) clearInterval(this.#timer);
   }
 
   /** Part of a request or an answer has passed. */
@@ -51,13 +54,22 @@ export class SilenceWatch {
     this.#alive = this.#progress;
   }
 
+  get #isWaitedFor(): boolean {
+    return this.#readers + this.#writers > 0;
+  }
+
   #look(): void {
+    if (!this.#isWaitedFor && !this.#isPinging) {
+      clearInterval(this.#timer);
+      return;
+    }
     const now = Date.now();
     const { bytesRead } = this.#watched;
     if (bytesRead !== this.#bytesRead) this.#alive = now;
     this.#bytesRead = bytesRead;
-    const silent = now - (this.#readers > 0 ? this.#progress : this.#alive);
-    if (silent >= this.#silentMsMax || now - this.#progress >= Math.max(writeMsMax, this.#silentMsMax)) {
+    const silent = now - (this.#readers > 0 ? Math.min(this.#progress, this.#alive) : this.#alive);
+    const isTooLong = this.#isWaitedFor && now - this.#progress >= Math.max(writeMsMax, this.#silentMsMax);
+    if (silent >= this.#silentMsMax || isTooLong) {
       clearInterval(this.#timer);
       this.#watched.dead(Math.max(silent, this.#silentMsMax));
     } else if (now - this.#alive >= this.#silentMsMax / 3 && !this.#isPinging) {

@@ -330,6 +330,19 @@ describe('a session', () => {
     expect(await session.ended).toMatchObject({ message: expect.stringContaining('nothing came for') as string });
   });
 
+  it('in a black hole is given up, though who waited has given up before', async () => {
+    const controller = new AbortController();
+    proxy.isBlackHole = true;
+    const lost = failureOf(session.request(get('/x', 10, { signal: controller.signal })));
+    await delay(timeoutMs * 0.7);
+    controller.abort();
+    await lost;
+    expect(session.isOpen).toBe(true);
+    await delay(timeoutMs);
+    expect(session.isOpen).toBe(false);
+    expect(server.state()).toMatchObject({ connected: false, lastError: expect.stringContaining('nothing came') as string });
+  });
+
   it('in a black hole with a writer only', async () => {
     silent();
     const waiting = failureOf(session.call({ method: 'POST', path: '/y', bytesMax: 10 }));
