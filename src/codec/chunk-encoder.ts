@@ -6,13 +6,18 @@ import { randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { encryptInto } from '../crypto/blob-cipher.js';
 import type { EncryptionKey } from '../crypto/encryption-key.js';
-import { chunkBytesMax, encodeBlobHeader, ivBytes } from '../format/blob.js';
+import { chunkBytesMax, encodeBlobHeader, encryptedHeaderBytes, ivBytes, plainHeaderBytes } from '../format/blob.js';
 import type { Zstd } from '../os/zstd/zstd.js';
 
 /** Valid until the next chunk is encoded, and no longer than the content lies where it is. */
 export interface EncodedChunk {
   readonly header: Buffer;
   readonly payload: Buffer;
+}
+
+/** Bytes. */
+export function longestChunkFile(contentBytes: number): number {
+  return encryptedHeaderBytes + contentBytes;
 }
 
 export class ChunkEncoder {
@@ -27,13 +32,28 @@ export class ChunkEncoder {
   }
 
   encode(content: Buffer): EncodedChunk {
-    const frame = this.#zstd.compress(content, this.#scratch);
+    return this.#encode(content, this.#scratch);
+  }
+
+  /** Gives the chunk file, which lies at the beginning of `room`: that has to have `longestChunkFile(content.length)` bytes. */
+  encodeInto(room: Uint8Array, content: Buffer): Uint8Array {
+    const headerBytes = this.#key === undefined ? plainHeaderBytes : encryptedHeaderBytes;
+    const target = Buffer.from(room.buffer, room.byteOffset + headerBytes, room.byteLength - headerBytes);
+    const { header, payload } = this.#encode(content, target);
+    if (payload.buffer !== target.buffer) target.set(payload);
+    room.set(header);
+    return room.subarray(0, headerBytes + payload.length);
+  }
+
+  /** `room`: for what does not lie anywhere yet. */
+  #encode(content: Buffer, room: Buffer): EncodedChunk {
+    const frame = this.#zstd.compress(content, room);
     const plain = frame ?? content;
     if (this.#key === undefined) {
       return { header: encodeBlobHeader(frame === undefined ? 'plain' : 'zstd', crc32(plain)), payload: plain };
     }
     const iv = randomBytes(ivBytes);
-    const payload = this.#scratch.subarray(0, plain.length);
+    const payload = room.subarray(0, plain.length);
     const tag = encryptInto(this.#key.encKey, iv, plain, payload);
     return { header: encodeBlobHeader(frame === undefined ? 'encrypted' : 'encrypted-zstd', crc32(payload), iv, tag), payload };
   }

@@ -13,8 +13,8 @@ export interface ReceivedChunk {
   readonly digest: Buffer;
   /** Bytes of content. */
   readonly length: number;
-  /** All of its memory, which is given away. */
-  readonly encoded: Uint8Array<ArrayBuffer>;
+  /** In shared memory, or all of its memory, which is given away. */
+  readonly encoded: Uint8Array;
 }
 
 type LaneJob = InsertJob | SyncJob;

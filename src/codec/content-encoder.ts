@@ -1,8 +1,10 @@
 /** The front of the worker threads that make encoded chunks of contents in shared memory: digests first, as most need no more. Format: datastore, section 2. */
 import type { EncryptionKey } from '../crypto/encryption-key.js';
 import { StoreError } from '../errors.js';
+import { longestChunkFile } from './chunk-encoder.js';
 import type { ContentMemory } from './content-memory.js';
 import { JobQueue } from './job-queue.js';
+import { KeptRooms } from './kept-rooms.js';
 import type { ContentPlace } from './worker-messages.js';
 import { WorkerPool } from './worker-pool.js';
 
@@ -15,10 +17,14 @@ export interface ContentEncoderOptions {
   readonly workers?: number;
 }
 
+/** Chunk files of images that are on their way to a server. */
+const roomsMax = 16;
+
 export class ContentEncoder {
   readonly #memory: ContentMemory;
   readonly #pool: WorkerPool;
   readonly #queue: JobQueue;
+  readonly #rooms = new KeptRooms(roomsMax);
 
   constructor({ memory, key, workers }: ContentEncoderOptions) {
     this.#memory = memory;
@@ -43,9 +49,15 @@ export class ContentEncoder {
     return Buffer.from(digest.buffer, digest.byteOffset, digest.byteLength);
   }
 
-  /** A chunk file, in memory of its own. */
-  async encode(place: ContentPlace): Promise<Uint8Array<ArrayBuffer>> {
-    return (await this.#queue.run({ kind: 'encode', ...place })).encoded;
+  /** A chunk file, whose memory is to be given back. */
+  async encode(place: ContentPlace): Promise<Uint8Array> {
+    const room = this.#rooms.take(longestChunkFile(place.length));
+    return (await this.#queue.run({ kind: 'encode', ...place, room })).encoded;
+  }
+
+  /** A chunk file that nobody reads any more. */
+  giveBack(encoded: Uint8Array): void {
+    this.#rooms.give(encoded);
   }
 
   /** Resolves when what runs is done and the threads have ended; what waits is refused. */

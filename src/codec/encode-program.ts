@@ -26,10 +26,6 @@ export async function encodeProgram(setup: EncodeSetup): Promise<(job: Job) => O
   return (job) => {
     if (job.kind === 'digest') return { digest: new Uint8Array(digestOf(job)) };
     if (job.kind !== 'encode') throw new Error(`a worker that encodes got a job to ${job.kind}`);
-    const { header, payload } = encoder.encode(contentOf(job));
-    const encoded = new Uint8Array(header.length + payload.length);
-    encoded.set(header);
-    encoded.set(payload, header.length);
-    return { encoded };
+    return { encoded: encoder.encodeInto(job.room, contentOf(job)) };
   };
 }

@@ -99,8 +99,8 @@ export interface SyncJob {
 /** What a client sent as a chunk; to be checked. */
 export interface InsertJob {
   readonly kind: 'insert';
-  /** All of its memory, which goes over to the worker. */
-  readonly encoded: Uint8Array<ArrayBuffer>;
+  /** In shared memory, or all of its memory, which goes over to the worker. */
+  readonly encoded: Uint8Array;
   readonly digest: Uint8Array;
   /** Bytes of content. */
   readonly length: number;
@@ -119,6 +119,8 @@ export interface DigestJob extends ContentPlace {
 
 export interface EncodeJob extends ContentPlace {
   readonly kind: 'encode';
+  /** For the longest chunk file that may come of it: in shared memory, or all of its memory, which goes over to the worker. */
+  readonly room: Uint8Array;
 }
 
 export type Job = DecodeJob | StoreJob | StoreZerosJob | TouchJob | SyncJob | InsertJob | DigestJob | EncodeJob;
@@ -150,8 +152,8 @@ interface Outcomes {
   readonly sync: undefined;
   readonly insert: InsertOutcome;
   readonly digest: { readonly digest: Uint8Array };
-  /** A whole chunk file, handed over. */
-  readonly encode: { readonly encoded: Uint8Array<ArrayBuffer> };
+  /** A whole chunk file, at the beginning of the room, which comes back. */
+  readonly encode: { readonly encoded: Uint8Array };
 }
 
 export type OutcomeOf<J extends Job> = Outcomes[J['kind']];

@@ -53,8 +53,8 @@ export class WorkerPool {
     const number = this.#nextJob++;
     if (least.jobs.size === 0) least.worker.ref();
     least.jobs.set(number, done as Done);
-    const encoded = job.kind === 'insert' || job.kind === 'decode' ? job.encoded : undefined;
-    const handedOver = encoded === undefined ? [] : [encoded.buffer];
+    const memory = memoryOf(job);
+    const handedOver = memory?.buffer instanceof ArrayBuffer ? [memory.buffer] : [];
     least.worker.postMessage({ number, job: withoutNeighbours(job) } satisfies NumberedJob, handedOver);
   }
 
@@ -89,6 +89,11 @@ function finish({ jobs }: Crew, result: JobResult): void {
   const done = jobs.get(result.number);
   jobs.delete(result.number);
   done?.(result.failure === undefined ? result.outcome : failure(result.failure));
+}
+
+function memoryOf(job: Job): Uint8Array | undefined {
+  if (job.kind === 'encode') return job.room;
+  return job.kind === 'insert' || job.kind === 'decode' ? job.encoded : undefined;
 }
 
 /** A message with a view takes along all of the memory below it: a whole index, or a pool. */

@@ -31,7 +31,8 @@ function run({ number, job }: NumberedJob): JobResult {
 /** What goes over to the main thread, which then nobody copies. */
 function handedOver(result: JobResult): ArrayBuffer[] {
   const { outcome } = 'outcome' in result ? result : { outcome: undefined };
-  return typeof outcome === 'object' && 'encoded' in outcome ? [outcome.encoded.buffer] : [];
+  const memory = typeof outcome === 'object' && 'encoded' in outcome ? outcome.encoded.buffer : undefined;
+  return memory instanceof ArrayBuffer ? [memory] : [];
 }
 
 function answer(result: JobResult): void {

@@ -13,7 +13,7 @@ import { answerFile, answerStream, refuseStream } from './session-answer.js';
 import type { SessionAnswer, SessionEndpoint } from './session-endpoint.js';
 import { bodyBytesAtOnceMax, fileBytesAtOnceMax, fileBytesOnTheWay, sessionSilenceMs } from './session-settings.js';
 import type { OpenedFile } from './snapshot-file.js';
-import { discardBody, readAnnouncedBody, readStreamBody } from './stream-body.js';
+import { discardBody, readStreamBody, withAnnouncedBody } from './stream-body.js';
 
 /** Above it the header list is too long anyway. */
 const targetLengthMax = 64 * 1024;
@@ -153,10 +153,10 @@ class SessionRequest {
       return await this.#run(endpoint, parameters, Buffer.alloc(0), context);
     }
     const bytes = endpoint.announcedBytes?.(parameters) ?? endpoint.rawBytesMax ?? 0;
-    return await this.#within(this.budgets.bodies, bytes, async () => {
-      const body = endpoint.announcedBytes === undefined ? await readStreamBody(this.stream, bytes) : await readAnnouncedBody(this.stream, bytes);
-      return await this.#run(endpoint, parameters, body, context);
-    });
+    const run = (body: Buffer): Promise<SessionAnswer> => this.#run(endpoint, parameters, body, context);
+    return await this.#within(this.budgets.bodies, bytes, async () =>
+      endpoint.announcedBytes === undefined ? await run(await readStreamBody(this.stream, bytes)) : await withAnnouncedBody(this.stream, bytes, run),
+    );
   }
 
   async #runPlain(endpoint: SessionEndpoint, query: string, context: Context): Promise<SessionAnswer> {

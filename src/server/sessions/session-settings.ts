@@ -17,6 +17,8 @@ export const sessionSettings: Settings = {
 export const connectionWindowBytes = requestsAtOnceMax * windowBytes;
 /** Bodies that a session may have in memory and in worker threads; a larger one has its turn alone. */
 export const bodyBytesAtOnceMax = 12 * 1024 * 1024;
+/** Chunks of images that memory is kept for, of all sessions. */
+export const bodyRoomsMax = 24;
 /** Pieces in which files are read. */
 export const filePieceBytes = 128 * 1024;
 /** Of a file that is being sent: pieces in its stream, in that of the request, and in the session. */

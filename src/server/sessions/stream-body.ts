@@ -1,7 +1,11 @@
 /** The body of a request of an HTTP/2 session. Nothing of it is read before it may be. Format: protocol, section 9.5. */
 import type { ServerHttp2Stream } from 'node:http2';
+import { KeptRooms } from '../../codec/kept-rooms.js';
 import { Refusal } from '../refusal.js';
-import { bodyMsMax, bodySilenceMs } from './session-settings.js';
+import { bodyMsMax, bodyRoomsMax, bodySilenceMs } from './session-settings.js';
+
+/** Of all sessions. */
+const bodyRooms = new KeptRooms(bodyRoomsMax);
 
 /** In memory of its own. 400 for more than `bytesMax`; 408 after a silence. */
 export async function readStreamBody(stream: ServerHttp2Stream, bytesMax: number): Promise<Buffer> {
@@ -18,16 +22,26 @@ export async function readStreamBody(stream: ServerHttp2Stream, bytesMax: number
   return body;
 }
 
-/** 400 unless it has as many bytes as was announced. It lies in memory of its own. */
-export async function readAnnouncedBody(stream: ServerHttp2Stream, bytes: number): Promise<Buffer> {
-  const body = Buffer.from(new ArrayBuffer(bytes));
+/** 400 unless it has as many bytes as was announced. Its memory, shared or of its own, is there until `use` is done. */
+export async function withAnnouncedBody<T>(stream: ServerHttp2Stream, bytes: number, use: (body: Buffer) => Promise<T>): Promise<T> {
+  const room = bodyRooms.take(bytes);
+  try {
+    const body = Buffer.from(room.buffer, room.byteOffset, bytes);
+    await readAnnounced(stream, body);
+    return await use(body);
+  } finally {
+    bodyRooms.give(room);
+  }
+}
+
+async function readAnnounced(stream: ServerHttp2Stream, body: Buffer): Promise<void> {
+  const bytes = body.length;
   let offset = 0;
   await eachPiece(stream, (piece) => {
     if (offset + piece.length > bytes) throw new Refusal(400, `the body has more than the ${bytes} bytes that were announced`);
     offset += piece.copy(body, offset);
   });
   if (offset < bytes) throw new Refusal(400, `the body has ${offset} bytes, ${bytes} were announced`);
-  return body;
 }
 
 /** Reads it to its end and throws it away. */

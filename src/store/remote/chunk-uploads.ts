@@ -99,8 +99,9 @@ export class ChunkUploads {
     this.#begun.add(digest);
     try {
       const encoded = await this.#encoder.encode(place);
-      await this.#send({ digest, length: place.length, encoded }, send);
-      return { digest, added: true, encodedBytes: encoded.length };
+      const encodedBytes = encoded.length;
+      await this.#send({ digest, length: place.length, encoded }, send, () => this.#encoder.giveBack(encoded));
+      return { digest, added: true, encodedBytes };
     } catch (error) {
       // Who has put the same meanwhile was told that it is on its way.
       this.#failure ??= asError(error);
@@ -108,22 +109,25 @@ export class ChunkUploads {
     }
   }
 
-  async #send(chunk: UploadedChunk, send: SendChunk): Promise<void> {
-    const { digest, length, encoded } = chunk;
-    await this.#budget.take(encoded.length);
+  /** `sent`: nothing reads from the chunk any more. */
+  async #send(chunk: UploadedChunk, send: SendChunk, sent?: () => void): Promise<void> {
+    const { digest, length } = chunk;
+    const encodedBytes = chunk.encoded.length;
+    await this.#budget.take(encodedBytes);
     const running = this.#sent(chunk, send)
       .then(() => {
         this.#known.add(digest);
         this.#counts.chunksAdded++;
         this.#counts.bytesAdded += length;
-        this.#counts.encodedBytesAdded += encoded.length;
+        this.#counts.encodedBytesAdded += encodedBytes;
+        sent?.();
       })
       .catch((error: unknown) => {
         this.#failure ??= asError(error);
       })
       .finally(() => {
         this.#running.delete(running);
-        this.#budget.give(encoded.length);
+        this.#budget.give(encodedBytes);
       });
     this.#running.add(running);
   }

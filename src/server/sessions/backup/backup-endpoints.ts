@@ -91,9 +91,8 @@ function indexEndpoints(upload: Upload, kind: IndexWriter['kind']): SessionEndpo
       rawBytesMax: encodedChunkBytesMax,
       announcedBytes: (parameters) => parameters['encoded-size'],
       run: async ({ parameters, body, context }) => {
-        const encoded = new Uint8Array(body.buffer as ArrayBuffer, body.byteOffset, body.byteLength);
         const bytes = Buffer.from(parameters.digest, 'hex');
-        const isKnown = await upload.uploadChunk(kind, { wid: parameters.wid, digest: bytes, length: parameters.size, encoded });
+        const isKnown = await upload.uploadChunk(kind, { wid: parameters.wid, digest: bytes, length: parameters.size, encoded: body });
         context.metrics.add('chunks_received_total');
         if (isKnown) context.metrics.add('chunks_known_total');
         return { data: parameters.digest };

@@ -32,8 +32,8 @@ export interface UploadedChunk {
   readonly digest: Buffer;
   /** Bytes of content. */
   readonly length: number;
-  /** In memory of its own, which is given away. */
-  readonly encoded: Uint8Array<ArrayBuffer>;
+  /** In shared memory, or all of its memory, which is given away. */
+  readonly encoded: Uint8Array;
 }
 
 export interface UploadOptions {
