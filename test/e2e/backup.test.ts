@@ -7,10 +7,12 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { pbsfs, program, runProgram, start, type Ended } from '../support/command.js';
 import { keyPath, storePath } from '../support/fixtures.js';
+import { emptyStore } from '../support/new-snapshots.js';
 import { copyOfStore, scratchDirectory } from '../support/scratch.js';
+import { locationOf, places } from '../support/store-table.js';
 
 const directory = scratchDirectory();
-const store = join(directory, 'store');
+const inDirectory = join(directory, 'store');
 const source = join(directory, 'source');
 const image = join(directory, 'disk.img');
 const times = ['2026-11-21T19:00:00Z', '2026-11-22T19:00:00Z', '2026-11-23T19:00:00Z', '2026-11-24T19:00:00Z'] as const;
@@ -28,8 +30,12 @@ function lastEvent(ended: Ended): Event {
   return events(ended).at(-1) ?? { event: 'none' };
 }
 
-function backup(args: readonly string[], of: string = store): Promise<Ended> {
+function backupTo(of: string, args: readonly string[]): Promise<Ended> {
   return pbsfs(['backup', '--store', of, '--json', ...args]);
+}
+
+function backup(args: readonly string[], of: string = inDirectory): Promise<Ended> {
+  return backupTo(of, args);
 }
 
 function sha256(bytes: Buffer): string {
@@ -49,10 +55,18 @@ beforeAll(async () => {
   execFileSync('ln', [join(source, 'large'), join(source, 'sub', 'hard')]);
   writeFileSync(image, randomBytes(6 << 20));
   truncateSync(image, 20 << 20);
-  expect(await pbsfs(['init', store])).toMatchObject({ status: 0 });
+  expect(await pbsfs(['init', inDirectory])).toMatchObject({ status: 0 });
 }, 120_000);
 
-describe('a snapshot', () => {
+describe.each(places)('a snapshot %s', (storeAt) => {
+  let store = '';
+  let location = '';
+  beforeAll(async () => {
+    store = storeAt === 'in a directory' ? inDirectory : emptyStore(join(directory, 'served'));
+    location = await locationOf(store, storeAt);
+  });
+  const backup = (args: readonly string[]): Promise<Ended> => backupTo(location, args);
+
   test('of a directory, an image and a file is listed, readable and restorable', async () => {
     writeFileSync(join(directory, 'notes'), 'some notes\n');
     const specs = [`tree.pxar:${source}`, `disk.img:${image}`, `notes.conf:${join(directory, 'notes')}`];
@@ -60,14 +74,14 @@ describe('a snapshot', () => {
     expect(done.stderr).toBe('');
     expect(done.status).toBe(0);
     expect(lastEvent(done)).toMatchObject({ event: 'finished', snapshot: `host/web1/${times[0]}`, owner: 'root@pam', warnings: 0 });
-    const listed = await pbsfs(['snapshots', '--json', store]);
+    const listed = await pbsfs(['snapshots', '--json', location]);
     expect(JSON.parse(listed.stdout)).toMatchObject({ finished: true, owner: 'root@pam', cryptMode: 'none' });
     const at = `host/web1/${times[0]}`;
-    expect((await pbsfs(['cat', store, `${at}/disk.img`])).bytes.equals(readFileSync(image))).toBe(true);
-    expect((await pbsfs(['cat', store, `${at}/notes.conf`])).stdout).toBe('some notes\n');
-    expect((await pbsfs(['cat', store, `${at}/client.log`])).stdout).toContain('tree.pxar');
-    const target = join(directory, 'restored');
-    expect(await pbsfs(['restore', '--store', store, 'host/web1/latest', 'tree.pxar', target])).toMatchObject({ status: 0 });
+    expect((await pbsfs(['cat', location, `${at}/disk.img`])).bytes.equals(readFileSync(image))).toBe(true);
+    expect((await pbsfs(['cat', location, `${at}/notes.conf`])).stdout).toBe('some notes\n');
+    expect((await pbsfs(['cat', location, `${at}/client.log`])).stdout).toContain('tree.pxar');
+    const target = join(scratchDirectory(), 'restored');
+    expect(await pbsfs(['restore', '--store', location, 'host/web1/latest', 'tree.pxar', target])).toMatchObject({ status: 0 });
     const compared = await runProgram('rsync', ['-naAXHi', '--checksum', '--delete', '--exclude=*.tmp', `${source}/`, `${target}/`]);
     expect(compared.stdout).toBe('');
   });
@@ -84,10 +98,10 @@ describe('a snapshot', () => {
 
   test('in legacy mode has a catalog', async () => {
     expect(await backup(['--id', 'old', '--mode', 'legacy', '--time', times[0], `tree.pxar:${source}`])).toMatchObject({ status: 0 });
-    const listed = await pbsfs(['snapshots', '--json', store, 'host/old']);
+    const listed = await pbsfs(['snapshots', '--json', location, 'host/old']);
     const { files } = JSON.parse(listed.stdout) as { files: { filename: string }[] };
     expect(files.map(({ filename }) => filename)).toEqual(['tree.pxar.didx', 'catalog.pcat1.didx']);
-    expect((await pbsfs(['ls', store, 'host/old/latest/tree.pxar'])).stdout).toContain('skipped.tmp');
+    expect((await pbsfs(['ls', location, 'host/old/latest/tree.pxar'])).stdout).toContain('skipped.tmp');
   });
 
   test('without --id is named as the host, without --time by the clock', async () => {
@@ -99,9 +113,9 @@ describe('a snapshot', () => {
     const content = randomBytes(5_000_001);
     writeFileSync(join(directory, 'input'), content);
     const script = `exec "$0" "$1" backup --store "$2" --id pipe --time ${times[0]} dump.img:- < "$3"`;
-    const done = await runProgram('sh', ['-c', script, process.execPath, program, store, join(directory, 'input')]);
+    const done = await runProgram('sh', ['-c', script, process.execPath, program, location, join(directory, 'input')]);
     expect(done.status).toBe(0);
-    expect((await pbsfs(['cat', store, 'host/pipe/latest/dump.img'])).bytes.equals(content)).toBe(true);
+    expect((await pbsfs(['cat', location, 'host/pipe/latest/dump.img'])).bytes.equals(content)).toBe(true);
   });
 });
 
@@ -131,7 +145,7 @@ describe('encryption', () => {
     const master = keyPath('master-public.pem');
     const done = await backup(['--id', 'm', '--time', times[0], '--keyfile', key, '--master-pubkey', master, `disk.img:${image}`]);
     expect(done.status).toBe(0);
-    expect(statSync(join(store, 'host/m', times[0], 'rsa-encrypted.key.blob')).size).toBe(12 + 512);
+    expect(statSync(join(inDirectory, 'host/m', times[0], 'rsa-encrypted.key.blob')).size).toBe(12 + 512);
   });
 });
 
@@ -152,11 +166,11 @@ describe('refused, with nothing left behind', () => {
     ['no source at all', ['--id', 'x'], 2, /NAME/],
   ];
   test.each(refusals)('%s', async (_, args, status, text) => {
-    const before = readdirSync(join(store, 'host'), { recursive: true, encoding: 'utf8' }).filter((name) => name.split('/').length > 1).sort();
+    const before = readdirSync(join(inDirectory, 'host'), { recursive: true, encoding: 'utf8' }).filter((name) => name.split('/').length > 1).sort();
     const done = await backup(args);
     expect(done.stderr).toMatch(text);
     expect(done.status).toBe(status);
-    const after = readdirSync(join(store, 'host'), { recursive: true, encoding: 'utf8' }).filter((name) => name.split('/').length > 1 && !/\/owner$/.test(name)).sort();
+    const after = readdirSync(join(inDirectory, 'host'), { recursive: true, encoding: 'utf8' }).filter((name) => name.split('/').length > 1 && !/\/owner$/.test(name)).sort();
     expect(after.filter((name) => !before.includes(name))).toEqual([]);
   });
 
@@ -179,13 +193,13 @@ describe('sources that change, and previous snapshots that are damaged', () => {
   test('Ctrl-C leaves no snapshot, and the next backup works', async () => {
     const big = join(directory, 'big.img');
     execFileSync('sh', ['-c', `head -c 400000000 /dev/urandom > ${big}`]);
-    const running = start(process.execPath, [program, 'backup', '--store', store, '--id', 'stopped', '--json', `big.img:${big}`]);
+    const running = start(process.execPath, [program, 'backup', '--store', inDirectory, '--id', 'stopped', '--json', `big.img:${big}`]);
     await running.wrote(/"start"/);
     await new Promise((resolve) => setTimeout(resolve, 700));
     running.child.kill('SIGINT');
     expect(await running.exited).toBe(130);
-    expect((await pbsfs(['snapshots', '--json', store, 'host/stopped'])).stdout).toBe('');
-    expect(readdirSync(join(store, 'host'))).not.toContain('stopped');
+    expect((await pbsfs(['snapshots', '--json', inDirectory, 'host/stopped'])).stdout).toBe('');
+    expect(readdirSync(join(inDirectory, 'host'))).not.toContain('stopped');
     expect(await backup(['--id', 'stopped', `big.img:${big}`])).toMatchObject({ status: 0 });
     rmSync(big);
   });
