@@ -13,6 +13,7 @@ import { emptyStore } from '../support/new-snapshots.js';
 import { noise, Random, seed } from '../support/random.js';
 import { scratchDirectory } from '../support/scratch.js';
 import { beginStaging, commit, eventsOf, isMounted, mountToStage, rsyncDifferences, type StagedMount } from '../support/staged-mount.js';
+import type { Place } from '../support/store-table.js';
 
 const group = 'host/web1';
 const times = ['2026-11-21T19:00:00Z', '2026-11-22T19:00:00Z', '2026-11-23T19:00:00Z'] as const;
@@ -59,16 +60,18 @@ beforeAll(async () => {
 }, 60_000);
 
 describe.skipIf(!canMount)(`seed ${seed}`, () => {
-  test.each<[string, string[], string[]]>([
+  test.each<[string, string[], string[], Place?]>([
     ['mode data, then metadata', ['--mode', 'data'], []],
+    ['mode data, then metadata, on a server', ['--mode', 'data'], [], 'on a server'],
+    ['encrypted, on a server', ['--mode', 'data', '--keyfile', keyFile], ['--keyfile', keyFile], 'on a server'],
     ['mode data', ['--mode', 'data'], ['--mode', 'data']],
     ['mode legacy', ['--mode', 'legacy'], ['--mode', 'legacy']],
     ['encrypted', ['--mode', 'data', '--keyfile', keyFile], ['--keyfile', keyFile]],
     ['signed', ['--mode', 'data', '--keyfile', keyFile, '--crypt-mode', 'sign-only'], ['--keyfile', keyFile, '--crypt-mode', 'sign-only']],
-  ])('%s: all is staged without data; one file is edited, and only that is new', { timeout: 200_000 }, async (title, made, mounted) => {
+  ])('%s: all is staged without data; one file is edited, and only that is new', { timeout: 200_000 }, async (title, made, mounted, storeAt) => {
     const store = emptyStore();
     await backUp(store, made);
-    const mount = await mountToStage({ store, args: mounted });
+    const mount = await mountToStage({ store, ...(storeAt && { storeAt }), args: mounted });
     const [staging, latest] = ['staging', 'latest'].map((name) => join(mount.mountPoint, group, name)) as [string, string];
     const staged = await stage(mount);
     expect(staged.stderr).toBe('');
