@@ -135,20 +135,30 @@ export class TcpProxy {
   /** @param {import('node:net').Socket} from @param {import('node:net').Socket} to @param {Direction} direction @param {Link} link */
   #pass(from, to, direction, link) {
     let onTheWay = 0;
-    /** What is late goes on in order: timers of one length end in order, and a shorter delay must not overtake. */
-    let due = 0;
+    /** What is late goes on in order. @type {{ due: number, bytes: number, send: () => void }[]} */
+    const late = [];
+    let isWaiting = false;
+    const arrive = () => {
+      isWaiting = false;
+      for (let first = late[0]; first !== undefined; first = late[0]) {
+        const waitMs = first.due - performance.now();
+        if (waitMs > 0) {
+          isWaiting = true;
+          setTimeout(arrive, waitMs);
+          return;
+        }
+        late.shift();
+        onTheWay -= first.bytes;
+        if (from.isPaused() && onTheWay < inFlightBytesMax && !(this.#isStalled && direction === 'down')) from.resume();
+        first.send();
+      }
+    };
     /** @param {number} bytes @param {() => void} send */
     const later = (bytes, send) => {
-      due = Math.max(due, performance.now() + this.delayMs);
       onTheWay += bytes;
       if (onTheWay >= inFlightBytesMax) from.pause();
-      const arrive = () => {
-        onTheWay -= bytes;
-        if (from.isPaused() && onTheWay < inFlightBytesMax && !(this.#isStalled && direction === 'down')) from.resume();
-        send();
-      };
-      if (due <= performance.now()) arrive();
-      else setTimeout(arrive, due - performance.now());
+      late.push({ due: performance.now() + this.delayMs, bytes, send });
+      if (!isWaiting) arrive();
     };
     from.on('data', (bytes) => {
       if (this.isBlackHole) return;

@@ -9,7 +9,8 @@ export class ByteBudget {
   #taken = 0;
   readonly #waiting = new Set<Waiting>();
 
-  constructor(private readonly bytesMax: number) {}
+  /** `bytesMax` is asked for whenever something is to be taken. */
+  constructor(private readonly bytesMax: () => number) {}
 
   /** More than there is at all is given when nothing else is taken. Rejects with the reason of `signal`. */
   async take(bytes: number, signal: AbortSignal): Promise<void> {
@@ -40,7 +41,7 @@ export class ByteBudget {
   }
 
   #fits(bytes: number): boolean {
-    return this.#taken === 0 || this.#taken + bytes <= this.bytesMax;
+    return this.#taken === 0 || this.#taken + bytes <= this.bytesMax();
   }
 
   #dispatch(): void {

@@ -2,7 +2,7 @@
 
 /** Chunks of images, and most others. */
 const roomBytes = (4 << 20) + (64 << 10);
-const roomsKeptMax = 8;
+const roomsKeptMax = 4;
 
 export class ChunkMemory {
   readonly #rooms: Buffer[] = [];

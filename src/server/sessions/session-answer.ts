@@ -6,6 +6,7 @@ import { writeJson } from '../../format/json.js';
 import { jsonType } from '../answer.js';
 import type { Answer } from '../endpoint.js';
 import type { Refusal } from '../refusal.js';
+import { fileMsMax } from './session-settings.js';
 import type { OpenedFile } from './snapshot-file.js';
 
 const bytesType = 'application/octet-stream';
@@ -50,7 +51,9 @@ export async function answerFile(stream: ServerHttp2Stream, { handle, bytes }: O
   });
   stream.respond(head(200, bytesType, bytes));
   stream.end(body);
+  const timer = setTimeout(() => stream.session?.destroy(), fileMsMax);
   await closed;
+  clearTimeout(timer);
 }
 
 /** `bare`: without a type, as the reference answers what is wrong with parameters. */

@@ -11,7 +11,7 @@ import { ByteBudget } from './byte-budget.js';
 import { chunkMemory } from './chunk-memory.js';
 import { answerFile, answerStream, refuseStream } from './session-answer.js';
 import type { SessionAnswer, SessionEndpoint } from './session-endpoint.js';
-import { bodyBytesAtOnceMax, fileBytesAtOnceMax, fileBytesOnTheWay, sessionSilenceMs } from './session-settings.js';
+import { bodyBytesMax, fileBytesAtOnceMax, fileBytesOnTheWay, sessionSilenceMs } from './session-settings.js';
 import type { OpenedFile } from './snapshot-file.js';
 import { discardBody, readStreamBody, withAnnouncedBody } from './stream-body.js';
 
@@ -29,11 +29,14 @@ interface Budgets {
   readonly files: ByteBudget;
 }
 
+/** Sessions of the process. */
+let served = 0;
+
 export class SessionServer {
   readonly #protocol: string;
   readonly #router: Router<SessionEndpoint>;
   readonly #call: Context;
-  readonly #budgets: Budgets = { bodies: new ByteBudget(bodyBytesAtOnceMax), files: new ByteBudget(fileBytesAtOnceMax) };
+  readonly #budgets: Budgets = { bodies: new ByteBudget(() => bodyBytesMax(served)), files: new ByteBudget(() => fileBytesAtOnceMax) };
   readonly #running = new Set<Promise<void>>();
 
   constructor(protocol: string, endpoints: readonly SessionEndpoint[], call: Context) {
@@ -54,6 +57,7 @@ export class SessionServer {
       const running = this.#serveStream(stream, headers).finally(() => this.#running.delete(running));
       this.#running.add(running);
     });
+    served++;
     await new Promise<void>((resolve) => {
       session.once('close', resolve);
       if (signal.aborted) end();
@@ -61,6 +65,7 @@ export class SessionServer {
     });
     signal.removeEventListener('abort', end);
     await Promise.allSettled(this.#running);
+    served--;
   }
 
   async #serveStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {

@@ -266,3 +266,13 @@ test.runIf(process.getuid?.() === 0)('read-only media are read, and not written'
   expect((await reader.get('chunk', { digest: chunk.digest })).body.equals(chunk.encoded)).toBe(true);
   expect(await statusOf(port, at(backupTime + 5))).toBe(400);
 });
+
+test('a connection that its client half-closes without a word ends the session', async () => {
+  const { port, server } = await startTestServer();
+  const client = await openBackup(port);
+  await client.get('previous_backup_time');
+  // All that was to be said is said, and no answer is under way.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  client.socket.end();
+  await expect.poll(() => server.sessionCount(), { timeout: 5000 }).toBe(0);
+});
