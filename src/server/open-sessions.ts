@@ -1,7 +1,9 @@
 /** Connections that became HTTP/2 sessions: how they begin, how many there may be, and how they end. Format: protocol, sections 9.1 to 9.6. */
 import http2, { type ServerHttp2Session } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { messageOf } from '../errors.js';
+import { isConnected } from '../os/socket-state.js';
 import type { Call } from './endpoint.js';
 import type { Exchange } from './exchange.js';
 import { Refusal } from './refusal.js';
@@ -11,6 +13,7 @@ import type { Protocol, UpgradedSession } from './upgrade.js';
 
 /** Node's own account of a session, in MB: the windows bound it. */
 const sessionMemoryMax = 1000;
+const connectionCheckMs = 2000;
 const sessionsMax = 256;
 const sessionsPerUserMax = 64;
 const sessionsPerAddressMax = 64;
@@ -121,8 +124,16 @@ export class OpenSessions {
     if (attached === undefined) return await session.abandon();
     entry.http2 = attached;
     if (this.#isBroken) attached.destroy();
+    const watch = destroyWhenBroken(attached, socket);
     await session.serve(attached);
+    clearInterval(watch);
   }
+}
+
+function destroyWhenBroken(session: ServerHttp2Session, socket: Socket): NodeJS.Timeout {
+  return setInterval(() => {
+    if (!isConnected(socket)) session.destroy();
+  }, connectionCheckMs);
 }
 
 function deferred(): Deferred {

@@ -40,7 +40,7 @@ async function backUp(into: ChunkSession, path: string, options: Partial<ImageOp
   const source = await openImageSource(path, input);
   const warnings: string[] = [];
   try {
-    return { ...(await writeImage({ target: into.openIndex(filename), filename, source, warn: (line) => warnings.push(line), ...options })), warnings };
+    return { ...(await writeImage({ target: into.openIndex(options.filename ?? filename), filename, source, warn: (line) => warnings.push(line), ...options })), warnings };
   } finally {
     await source.close();
   }

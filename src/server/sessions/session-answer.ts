@@ -37,10 +37,7 @@ export async function answerStream(stream: ServerHttp2Stream, answer: Answer): P
   stream.end();
 }
 
-/**
- * By way of `room`, which must be large enough. Resolves when it is not read any more. In one piece: of pieces that follow each other Node does not
- * notice that the connection broke while one of them could not be sent.
- */
+/** By way of `room`, which must be large enough. Resolves when it is not read any more. */
 export async function answerFile(stream: ServerHttp2Stream, { handle, bytes }: OpenedFile, room: Buffer): Promise<void> {
   const body = room.subarray(0, bytes);
   const { bytesRead } = await handle.read(body, 0, bytes, 0);

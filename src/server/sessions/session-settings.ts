@@ -34,8 +34,8 @@ export const filePieceBytes = 128 * 1024;
 export const fileBytesOnTheWay = 4 * filePieceBytes;
 /** Of all files that a session is being sent; a larger one has its turn alone. What waits to be encrypted and sent is as much again, twice. */
 export const fileBytesAtOnceMax = 8 * fileBytesOnTheWay;
-/** Of one chunk that is sent. Of a connection that broke while nothing could be sent Node does not always tell. */
-export const fileMsMax = 5 * 60_000;
+/** Of one chunk that is sent. */
+export const fileMsMax = 15 * 60_000;
 /** A client that sends nothing of a body for so long has no more to say. */
 export const bodySilenceMs = 60_000;
 /** Of one body in whole. */

@@ -96,6 +96,10 @@ test('clients that read nothing do not pin memory', { timeout: 120_000 }, async 
     }
   }
   await expectSmall(server);
+  await Promise.all(readers.map((client) => client.drop()));
+  // A host that is gone answers what is sent to it with a reset.
+  proxy.cut();
+  await expect.poll(async () => (await server.memory()).sessions, { timeout: 20_000 }).toBeLessThanOrEqual(2);
 });
 
 test('a small backup is not kept waiting by large ones', { timeout: 120_000 }, async () => {
