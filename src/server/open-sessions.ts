@@ -132,7 +132,10 @@ export class OpenSessions {
 
 function destroyWhenBroken(session: ServerHttp2Session, socket: Socket): NodeJS.Timeout {
   return setInterval(() => {
-    if (!isConnected(socket)) session.destroy();
+    if (isConnected(socket)) return;
+    session.destroy();
+    // The session would wait for it to end.
+    socket.destroy();
   }, connectionCheckMs);
 }
 
