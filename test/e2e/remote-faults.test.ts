@@ -284,7 +284,7 @@ describe('a backup', () => {
     const store = emptyStore();
     const way = await network(store);
     const disk = join(scratchDirectory(), 'disk');
-    writeFileSync(disk, noise('disk', 60 * mebibyte));
+    writeFileSync(disk, noise('disk', 160 * mebibyte));
     const args = ['backup', '--repository', way.repository, '--id', 'web', '--timeout', '3', `disk.img:${disk}`];
     way.proxy.delayMs = 5;
     const running = start(process.execPath, [program, ...args]);

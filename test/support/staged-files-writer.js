@@ -1,5 +1,5 @@
 /** Writes files of all kinds into a staging directory until that fails, and tells of each that is safe. With `rename` only renames. */
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 
@@ -12,7 +12,10 @@ async function tell(path, content) {
 
 async function write() {
   const imageBytes = 5 << 20;
+  const device = statSync(first).dev;
   for (let n = Number(second); ; n++) {
+    // Below a mount that is gone, or for nobody, it would fill the disk.
+    if (!process.connected || statSync(first).dev !== device) return;
     const name = ['x.pxar/file', 'x.pxar/deep/file', 'disk', 'blob'][n % 4] + String(n) + (n % 4 === 2 ? '.img' : '');
     if (n % 4 === 1) mkdirSync(join(first, 'x.pxar/deep'), { recursive: true });
     // Several images at a time would be a lot to compare.
