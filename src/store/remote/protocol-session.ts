@@ -3,6 +3,7 @@ import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream, ty
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { StoreError, messageOf } from '../../errors.js';
+import { isConnected } from '../../os/socket-state.js';
 import type { JsonValue } from '../../format/json.js';
 import { dataOf, refusalOf } from './answers.js';
 import { abortError, abortable } from './back-off.js';
@@ -76,11 +77,17 @@ class Http2ProtocolSession implements ProtocolSession {
       get bytesRead() {
         return (socket as TLSSocket).bytesRead;
       },
+      get isConnected() {
+        return isConnected(socket as TLSSocket);
+      },
       ping: (answered) => {
         if (!session.destroyed) session.ping(answered);
       },
       dead: (ms) => {
-        this.#end(new StoreError('UNREACHABLE', `${options.what}: nothing came for ${Math.round(ms / 1000)} s`));
+        const reason = ms === undefined ? 'the connection was reset' : `nothing came for ${Math.round(ms / 1000)} s`;
+        this.#end(new StoreError('UNREACHABLE', `${options.what}: ${reason}`));
+        // The session would wait for it to end.
+        socket.destroy();
       },
     });
     session.on('remoteSettings', ({ maxConcurrentStreams = streamsMax }: Settings) => {

@@ -7,9 +7,11 @@ const pollMsMax = 1000;
 
 export interface Watched {
   readonly bytesRead: number;
+  /** False when it is known to be broken. */
+  readonly isConnected: boolean;
   ping(answered: () => void): void;
-  /** `ms`: how long there was nothing. */
-  dead(ms: number): void;
+  /** `ms`: how long there was nothing; undefined where it is known to be broken. */
+  dead(ms: number | undefined): void;
 }
 
 export class SilenceWatch {
@@ -35,7 +37,7 @@ export class SilenceWatch {
       clearInterval(this.#timer);
       this.#timer = setInterval(() => {
         this.#look();
-      }, Math.min(pollMsMax, this.#silentMsMax / 10)).unref();
+      }, Math.min(pollMsMax, this.#silentMsMax / 10));
     }
     if (isReader) this.#readers++;
     else this.#writers++;
@@ -45,7 +47,9 @@ export class SilenceWatch {
     if (isReader) this.#readers--;
     else this.#writers--;
     // A PING without an answer is waited for: who gave up is not to leave a dead connection to the next.
-    if (!this.#isWaitedFor && !this.#isPinging) clearInterval(this.#timer);
+    if (this.#isWaitedFor) return;
+    if (this.#isPinging) this.#timer?.unref();
+    else clearInterval(this.#timer);
   }
 
   /** Part of a request or an answer has passed. */
@@ -61,6 +65,11 @@ export class SilenceWatch {
   #look(): void {
     if (!this.#isWaitedFor && !this.#isPinging) {
       clearInterval(this.#timer);
+      return;
+    }
+    if (!this.#watched.isConnected) {
+      clearInterval(this.#timer);
+      this.#watched.dead(undefined);
       return;
     }
     const now = Date.now();
