@@ -102,7 +102,9 @@ describe.skipIf(!canMount).each(places)('in staging for a store %s', (storeAt) =
     const image = readFileSync(join(plain, 'disk.img'));
     renameSync(staging, join(mount.mountPoint, 'host/web1/now'));
     const latest = join(mount.mountPoint, 'host/web1/latest');
-    expect(await rsyncDifferences(copy, join(latest, 'x.pxar'))).toEqual([]);
+    const differences = await rsyncDifferences(copy, join(latest, 'x.pxar'));
+    // Archives have hard links of regular files only: further names of others are copies.
+    expect(differences.filter((line) => !/^h[LDS] /.test(line))).toEqual([]);
     expect(readFileSync(join(latest, 'disk.img')).equals(image)).toBe(true);
   });
 });

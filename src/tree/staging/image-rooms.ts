@@ -1,9 +1,9 @@
 /**
  * The memory in which chunks of staged images are filled and from which they are stored, for all images of one writer together. Some
  * rooms are for chunks that are open, the others for those on their way into the datastore, so that neither waits for the other forever.
+ * One is always left for chunks that come from the spool: when the datastore has space again, whatever fills the others can follow.
  */
 import type { ContentMemory, Room } from '../../codec/content-memory.js';
-import { FileError } from '../../errors.js';
 import { imageChunkBytes } from './image-record.js';
 
 export interface RoomHolder {
@@ -60,7 +60,7 @@ export class ImageRooms {
 
   /** False: none is free now. */
   tryOpen(holder: RoomHolder): boolean {
-    if (this.#open.size >= this.#openMax || this.#taken >= this.#roomsMax) return false;
+    if (this.#open.size >= this.#openMax || this.#taken >= this.#roomsMax - 1) return false;
     const room = this.#memory.take(imageChunkBytes);
     if (room instanceof Promise) {
       this.#awaitRoom(room);
@@ -78,7 +78,7 @@ export class ImageRooms {
     const [oldest] = this.#open;
     if (busy.length > 0) await Promise.race(busy.map(settled));
     else if (oldest !== undefined && this.#open.size >= this.#openMax) await oldest.spill();
-    else await new Promise<void>((resolve) => this.#waitingForRooms.push(resolve));
+    else await this.#roomGiven();
   }
 
   /** An open chunk was spilled. */
@@ -87,16 +87,13 @@ export class ImageRooms {
     this.#give(holder);
   }
 
-  /** Waits until the holder may store its chunk; it has a room then. NO_SPACE if chunks that nothing takes fill all rooms. */
+  /** Waits until the holder may store its chunk; it has a room then. */
   async beginWork(holder: RoomHolder): Promise<void> {
     if (this.#working >= this.#workMax) await new Promise<void>((resolve) => this.#waitingForWork.push(resolve));
     else this.#working++;
     this.#open.delete(holder);
     if (holder.room !== undefined) return;
-    if (this.#taken >= this.#roomsMax) {
-      this.#leaveWork();
-      throw new FileError('NO_SPACE', 'chunks that neither the datastore nor the spool takes fill the memory: make space in one of them');
-    }
+    while (this.#taken >= this.#roomsMax) await this.#roomGiven();
     this.#taken++;
     holder.room = await this.#memory.take(imageChunkBytes);
   }
@@ -121,6 +118,10 @@ export class ImageRooms {
     holder.room = undefined;
     this.#taken--;
     this.#wake();
+  }
+
+  #roomGiven(): Promise<void> {
+    return new Promise((resolve) => this.#waitingForRooms.push(resolve));
   }
 
   #wake(): void {
