@@ -1,18 +1,15 @@
 /**
- * Decoded, verified chunks in the slab: least recently used ones go first, each is decoded once however many ask for it,
- * and requests of readers go before read-ahead.
- *
- * A view that `get` or `load` gives is valid until the current turn of the event loop ends: what is evicted goes into
- * a limbo first and is used again in a later turn.
+ * Decoded, verified chunks: each is decoded once however many ask for it, and requests of readers go before read-ahead. A view that `get` or
+ * `load` gives is valid until the current turn of the event loop ends.
  */
-import { LRUCache } from 'lru-cache';
 import { StoreError } from '../errors.js';
 import { encryptedHeaderBytes } from '../format/blob.js';
 import { ChunkRequest, DecodeQueue, keyOf, type Encoded } from './chunk-request.js';
 import type { ChunkRef, ChunkSource } from './chunk-source.js';
+import { DecodedChunks } from './decoded-chunks.js';
 import type { DiskCache, DiskCacheStatistics } from './disk-cache.js';
 import { FetchQueue, type Fetched, type FetchStatistics } from './fetch-queue.js';
-import { Slab, roomBytes, type Room } from './slab.js';
+import type { Room } from './slab.js';
 import { WorkerPool } from './worker-pool.js';
 
 export type { ChunkRef };
@@ -43,65 +40,53 @@ export interface CacheStatistics {
   readonly diskCache?: DiskCacheStatistics;
 }
 
-interface Slot {
-  readonly room: Room;
-  readonly view: Buffer;
-}
-
 const prefetchQueueMax = 64;
 const reserveBytesPerWorker = 1 << 22;
 const readAheadBytesMax = 32 << 20;
 const soleReadAheadBytesMax = 64 << 20;
-/** Of the slab: rooms for what is fetched are there when it comes, and what a reader uses now is not evicted for it. */
+/** Of the memory: rooms for what is fetched are there when it comes, and what a reader uses now is not evicted for it. */
 const fetchedShareMax = 1 / 2;
 const readAheadShareMax = 1 / 4;
 const soleReadAheadShareMax = 1 / 2;
 
 export class ChunkCache {
-  readonly #slab: Slab;
+  readonly #decoded: DecodedChunks;
   readonly #pool: WorkerPool;
   readonly #source: ChunkSource;
   readonly #fetches: FetchQueue<ChunkRequest> | undefined;
   readonly #diskCache: DiskCache | undefined;
-  readonly #ready: LRUCache<string, Slot>;
   readonly #requests = new Map<string, ChunkRequest>();
   readonly #waiting = new DecodeQueue();
   readonly #inWork = new Set<ChunkRequest>();
-  #limbo: Room[] = [];
   #closed = false;
   readonly #counts = { hits: 0, misses: 0, prefetched: 0, bytesDecoded: 0, failures: 0 };
 
   constructor(options: ChunkCacheOptions) {
-    this.#slab = new Slab(options.bytesMax);
-    this.#pool = new WorkerPool({ kind: 'decode', memory: this.#slab.memory, keys: options.keys }, options.workers);
+    this.#decoded = new DecodedChunks(options.bytesMax, () => {
+      this.#dispatch();
+    });
+    this.#pool = new WorkerPool({ kind: 'decode', memory: this.#decoded.memory, keys: options.keys }, options.workers);
     this.#source = options.source;
     this.#diskCache = options.diskCache;
     if (options.source.kind === 'fetched') {
-      this.#fetches = new FetchQueue(options.source, this.#slab.bytes * fetchedShareMax, (request, result) => {
+      this.#fetches = new FetchQueue(options.source, this.#decoded.bytes * fetchedShareMax, (request, result) => {
         this.#fetched(request, result);
       });
     }
-    this.#ready = new LRUCache({
-      maxSize: this.#slab.bytes,
-      sizeCalculation: ({ room }) => room.bytes,
-      dispose: ({ room }) => {
-        this.#release(room);
-      },
-    });
   }
 
   get bytesMax(): number {
-    return this.#slab.bytes;
+    return this.#decoded.bytes;
   }
 
   /** Bytes of content that one reader may have decoded ahead: as much as keeps workers busy, or the way to a store full. */
   get readAheadBytesMax(): number {
-    return Math.min(this.#fetches?.bytesInFlightMax ?? readAheadBytesMax, this.#slab.bytes * readAheadShareMax);
+    return Math.min(this.#fetches?.bytesInFlightMax ?? readAheadBytesMax, this.#decoded.bytes * readAheadShareMax);
   }
 
   /** The same for whoever is the only reader, and reads all of a stream from front to back. */
   get soleReadAheadBytesMax(): number {
-    return Math.min(Math.max(this.#fetches?.bytesInFlightMax ?? 0, soleReadAheadBytesMax), this.#slab.bytes * soleReadAheadShareMax);
+    return Math.min(Math.max(this.#fetches?.bytesInFlightMax ?? 0, soleReadAheadBytesMax), this.#decoded.bytes * soleReadAheadShareMax);
   }
 
   /** Lets the worker threads start, which takes some ten milliseconds, before the first chunk is known. */
@@ -111,10 +96,9 @@ export class ChunkCache {
 
   /** The content, if it is at hand. */
   get(ref: ChunkRef): Buffer | undefined {
-    const slot = this.#ready.get(keyOf(ref));
-    if (slot === undefined) return undefined;
-    this.#counts.hits++;
-    return slot.view;
+    const view = this.#decoded.get(keyOf(ref));
+    if (view !== undefined) this.#counts.hits++;
+    return view;
   }
 
   /** Decodes what `get` does not have. CHUNK_MISSING, CHUNK_CORRUPT or the system's error. */
@@ -125,7 +109,7 @@ export class ChunkCache {
 
   /** Decodes ahead of a reader; false if the queue is full. Failures show when somebody asks for the chunk. */
   prefetch(ref: ChunkRef): boolean {
-    if (this.#ready.has(keyOf(ref)) || this.#requests.has(keyOf(ref))) return true;
+    if (this.#decoded.has(keyOf(ref)) || this.#requests.has(keyOf(ref))) return true;
     if (this.#waiting.sizeAhead >= prefetchQueueMax || (this.#fetches?.isFull ?? false)) return false;
     this.#counts.prefetched++;
     this.#request(ref, false);
@@ -135,9 +119,9 @@ export class ChunkCache {
   statistics(): CacheStatistics {
     return {
       ...this.#counts,
-      bytesMax: this.#slab.bytes,
-      bytesUsed: this.#ready.calculatedSize,
-      chunks: this.#ready.size,
+      bytesMax: this.#decoded.bytes,
+      bytesUsed: this.#decoded.bytesUsed,
+      chunks: this.#decoded.count,
       queued: this.#waiting.size + (this.#fetches?.waiting ?? 0),
       inWork: this.#inWork.size,
       workers: this.#pool.size,
@@ -212,11 +196,8 @@ export class ChunkCache {
       const next = this.#waiting.next();
       if (next === undefined) return;
       const [request, encoded] = next;
-      const room = this.#slab.allocate(request.ref.length);
-      if (room === undefined) {
-        this.#evict(roomBytes(request.ref.length));
-        return;
-      }
+      const room = this.#decoded.allocate(request.ref.length);
+      if (room === undefined) return;
       this.#waiting.delete(request);
       this.#decode(request, encoded, room);
     }
@@ -246,14 +227,12 @@ export class ChunkCache {
 
   #fill(request: ChunkRequest, room: Room): void {
     const { length } = request.ref;
-    const view = this.#slab.view(room, length);
     this.#counts.bytesDecoded += length;
-    this.#ready.set(request.key, { room, view });
-    this.#settle(request, view);
+    this.#settle(request, this.#decoded.fill(request.key, room, length));
   }
 
   #fail(request: ChunkRequest, room: Room, error: Error, { isCached }: Encoded): void {
-    this.#release(room);
+    this.#decoded.release(room);
     if (isCached === true && !this.#closed) {
       this.#askSource(request);
     } else {
@@ -265,27 +244,7 @@ export class ChunkCache {
   /** Rooms for the jobs of the next turn are freed in this one, so that full workers never wait for an eviction. */
   #keepReserve(): void {
     if (this.#requests.size === 0) return;
-    const reserve = Math.min(this.#slab.bytes / 4, this.#pool.size * reserveBytesPerWorker);
-    this.#evict(reserve - this.#slab.bytesFree - this.#limbo.reduce((sum, room) => sum + room.bytes, 0));
-  }
-
-  #evict(bytes: number): void {
-    let freed = 0;
-    while (freed < bytes) {
-      const slot = this.#ready.pop();
-      if (slot === undefined) return;
-      freed += slot.room.bytes;
-    }
-  }
-
-  #release(room: Room): void {
-    if (this.#limbo.push(room) > 1) return;
-    setImmediate(() => {
-      const rooms = this.#limbo;
-      this.#limbo = [];
-      for (const each of rooms) this.#slab.free(each);
-      this.#dispatch();
-    });
+    this.#decoded.keepFree(this.#pool.size * reserveBytesPerWorker);
   }
 }
 

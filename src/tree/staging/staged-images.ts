@@ -2,17 +2,8 @@
 import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ArchiveContext } from '../../archive/archive-context.js';
-import type { ChunkWriter } from '../../store/chunk-writer.js';
 import { StagedImage } from './image-file.js';
-import type { ImageRooms } from './image-rooms.js';
-
-/** What all images of a daemon share. */
-export interface ImageWorks {
-  readonly writer: ChunkWriter;
-  readonly rooms: ImageRooms;
-  /** Of the writer's key in the cache; -1 if it has none. */
-  readonly keyNumber: number;
-}
+import type { ImageWorks } from './image-works.js';
 
 export class StagedImages {
   readonly #context: ArchiveContext;

@@ -1,29 +1,20 @@
 /** All that is staged in one mount: a spool, an area for each group that has something staged, and how it becomes snapshots. */
-import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ArchiveSpec } from '../../backup/archive-spec.js';
 import type { ArchiveMode, BackupEncryption, BackupObserver, BackupResult } from '../../backup/backup-request.js';
-import { decodeBlob } from '../../codec/blob-decoder.js';
-import { CryptoError, FileError, MountError, StoreError, messageOf } from '../../errors.js';
+import { FileError, MountError, StoreError, messageOf } from '../../errors.js';
 import { manifestFileName } from '../../format/archive-name.js';
-import { canonicalManifest, parseManifest } from '../../format/manifest.js';
 import { groupPath, type GroupName } from '../../format/snapshot-name.js';
-import { loadZstd } from '../../os/zstd/zstd.js';
 import { resolveTime } from '../../store/snapshot-reference.js';
-import type { ChunkWriter } from '../../store/chunk-writer.js';
 import type { Ino } from '../../vfs/file-system.js';
 import type { TreeContext } from '../context.js';
 import { CloneOrigins } from './clone-origins.js';
-import type { StagedImage } from './image-file.js';
-import { ImageRooms } from './image-rooms.js';
+import { SharedWorks } from './image-works.js';
 import { stageSnapshot, type StageResult } from './snapshot-stager.js';
 import { Spool, noStaging, type GroupSpool } from './spool.js';
 import { SpoolTree } from './spool-tree.js';
-import { clonedContent } from './staged-content.js';
-import { StagedImages, type ImageWorks } from './staged-images.js';
-import { stagedKind } from './staged-name.js';
+import { backUpStaged, contentDigest } from './staged-backup.js';
+import { StagedImages } from './staged-images.js';
 import { StagingTree } from './staging-tree.js';
 
 export const stagingName = 'staging';
@@ -61,30 +52,25 @@ export interface StagingArea {
 
 const closeWaitMs = 2000;
 const closePollMs = 5;
-const archiveChunkAverageBytes = 4 << 20;
-const entriesMax = 1 << 20;
-const noKey = 'none';
 
 export class Staging {
   readonly options: StagingOptions;
   readonly #context: TreeContext;
   readonly #log: (line: string) => void;
   readonly #spool: Spool;
+  readonly #works: SharedWorks;
   readonly #areas = new Map<string, StagingArea>();
   readonly #commits = new Set<Promise<unknown>>();
   /** Groups in which a snapshot is being staged. */
   readonly #staging = new Set<string>();
   readonly #closing = new AbortController();
-  #works: Promise<ImageWorks> | undefined;
-  #writer: ChunkWriter | undefined;
-  /** Of the writer before. */
-  #discarding: Promise<void> | undefined;
 
   private constructor(context: TreeContext, options: StagingOptions, log: (line: string) => void, spool: Spool) {
     this.#context = context;
     this.options = options;
     this.#log = log;
     this.#spool = spool;
+    this.#works = new SharedWorks({ context, key: this.#key(), spoolDirectory: spool.directory, log });
   }
 
   /** What was staged before is there again. BUSY if another daemon has the spool. */
@@ -206,45 +192,28 @@ export class Staging {
       origins.release();
     }
     this.#areas.clear();
-    await this.#writer?.close();
+    await this.#works.close();
     await this.#spool.close();
   }
 
-  async #backUp(area: StagingArea, { time, notes, observer, signal }: CommitOptions): Promise<BackupResult> {
-    const specs = specsOf(area);
-    if (specs.length === 0) throw new FileError('INVALID_ARGUMENT', `nothing is staged in ${groupPath(area.group)}`);
-    const images = await imagesOf(area, specs);
-    const { runBackup } = await import('../../backup/backup.js');
-    return await runBackup({
-      store: this.#context.store,
-      group: area.group,
-      time,
-      specs,
-      mode: this.options.mode,
-      encryption: this.options.encryption,
-      owner: undefined,
-      notes,
-      walk: {
-        excludes: [],
-        skipLostAndFound: false,
-        allFileSystems: true,
-        includeDevices: [],
-        skipUnreadable: false,
-        skipE2bigXattr: false,
-        entriesMax,
-        isSpool: true,
+  async #backUp({ group, spool, tree, origins }: StagingArea, { time, notes, observer, signal }: CommitOptions): Promise<BackupResult> {
+    const { mode, encryption } = this.options;
+    return await backUpStaged(
+      { group, spool, origins, images: tree.images },
+      {
+        store: this.#context.store,
+        time,
+        mode,
+        encryption,
+        notes,
+        beforeFinish: async (manifest) => {
+          spool.record = { time, manifest: await contentDigest(manifest) };
+          await this.#spool.sync();
+        },
+        signal: AbortSignal.any([signal, this.#closing.signal]),
+        observer,
       },
-      chunkAverageBytes: archiveChunkAverageBytes,
-      changed: new Map(),
-      prepared: images,
-      clonedContent: area.origins.any ? (archive, file) => clonedContent(area.origins, archive, file) : undefined,
-      beforeFinish: async (manifest) => {
-        area.spool.record = { time, manifest: await contentDigest(manifest) };
-        await this.#spool.sync();
-      },
-      signal: AbortSignal.any([signal, this.#closing.signal]),
-      observer,
-    });
+    );
   }
 
   /** A commit that was under way when the last daemon ended has made its snapshot or has not. */
@@ -260,9 +229,8 @@ export class Staging {
     await origins.hold();
     if (tree.images.names().length === 0) return;
     try {
-      this.#checkImageKey(spool);
-      // Chunks of images that no index names yet are kept from garbage collection by the writer's lock.
-      await this.#imageWorks();
+      // Its writer's lock keeps a garbage collection from the chunks of these images.
+      await this.#works.open(spool);
     } catch (error) {
       this.#log(`images that are staged in ${groupPath(group)} can't be used now: ${messageOf(error)}`);
     }
@@ -305,40 +273,7 @@ export class Staging {
   }
 
   #imagesOf(spool: GroupSpool, path: string): StagedImages {
-    const works = (): Promise<ImageWorks> => {
-      this.#checkImageKey(spool);
-      return this.#imageWorks();
-    };
-    return new StagedImages(this.#context, path, spool.images, works, () => void this.#endIdleWorks());
-  }
-
-  /** Chunks that were written with another key would be taken for lost. WRONG_KEY. */
-  #checkImageKey(spool: GroupSpool): void {
-    const key = this.#key()?.fingerprintText ?? noKey;
-    const written = spool.imageKey;
-    if (written === key) return;
-    if (written !== undefined && readdirSync(spool.images).length > 0) {
-      const needed = written === noKey ? 'without encryption' : `with the key of fingerprint ${written}`;
-      throw new CryptoError('WRONG_KEY', `the images that are staged were written ${needed}: mount it so, or remove them`);
-    }
-    spool.imageKey = key;
-  }
-
-  #imageWorks(): Promise<ImageWorks> {
-    this.#works ??= this.#openWorks();
-    this.#works.catch(() => {
-      this.#works = undefined;
-    });
-    return this.#works;
-  }
-
-  async #openWorks(): Promise<ImageWorks> {
-    const key = this.#key();
-    await this.#discarding;
-    const writer = await this.#context.store.openChunkWriter({ key, warn: this.#log, spool: this.#spool.directory });
-    this.#writer = writer;
-    const keyNumber = key === undefined ? -1 : this.#context.keys.findIndex(({ fingerprint }) => fingerprint.equals(key.fingerprint));
-    return { writer, rooms: new ImageRooms(writer.memory), keyNumber };
+    return new StagedImages(this.#context, path, spool.images, () => this.#works.open(spool), () => void this.#endIdleWorks());
   }
 
   #key(): BackupEncryption['key'] {
@@ -357,11 +292,7 @@ export class Staging {
   /** Where no image is staged nobody needs to keep garbage collection out. */
   async #endIdleWorks(): Promise<void> {
     if (this.#staging.size > 0 || [...this.#areas.values()].some(({ tree }) => tree.images.any)) return;
-    const writer = this.#writer;
-    this.#works = undefined;
-    this.#writer = undefined;
-    this.#discarding = writer?.discard();
-    await this.#discarding;
+    await this.#works.giveUp();
   }
 
   #required(group: GroupName): StagingArea {
@@ -379,25 +310,4 @@ async function lastClosed(tree: StagingTree): Promise<void> {
 /** Of the staging directory itself: `user.pbsfs.error`, why its last commit failed. */
 function reserved({ tree, error }: StagingArea, ino: Ino, name: Buffer): Buffer | undefined {
   return ino === tree.root && error !== undefined && name.toString('latin1') === 'user.pbsfs.error' ? Buffer.from(error) : undefined;
-}
-
-async function imagesOf({ tree }: StagingArea, specs: readonly ArchiveSpec[]): Promise<Map<string, StagedImage>> {
-  const names = specs.filter(({ kind }) => kind === 'image').map(({ name }) => name);
-  return new Map(await Promise.all(names.map(async (name) => [name, await tree.images.image(name)] as const)));
-}
-
-/** In the order of their names. */
-function specsOf({ spool }: StagingArea): ArchiveSpec[] {
-  return readdirSync(spool.top)
-    .sort()
-    .flatMap((name): ArchiveSpec[] => {
-      const kind = stagedKind(Buffer.from(name));
-      return kind === undefined ? [] : [{ name, kind, source: join(spool.top, name) }];
-    });
-}
-
-/** Of what a manifest says of its files: a server encodes it anew, with figures of its own. */
-async function contentDigest(encoded: Buffer): Promise<string> {
-  const manifest = parseManifest(decodeBlob(encoded, await loadZstd(), undefined));
-  return createHash('sha256').update(canonicalManifest(manifest)).digest('hex');
 }
