@@ -151,13 +151,21 @@ function isKept(path: string, bytes: number, encoded: Buffer): boolean {
   const incoming = decodeBlobHeader(encoded);
   if (!incoming.encrypted) return bytes < encoded.length;
   const present = headerOf(path);
+  if (present === undefined) return false;
   if (!present.encrypted) throw new StoreError('CHUNK_CORRUPT', 'it is there unencrypted, and an encrypted one never has its digest');
   if (!present.compressed && !incoming.compressed) throw new StoreError('CHUNK_CORRUPT', `it is there with ${bytes} bytes, neither of both compressed: one is wrong`);
   return true;
 }
 
-function headerOf(path: string): BlobHeader {
-  const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
+/** Undefined: a garbage collection has just taken it away. */
+function headerOf(path: string): BlobHeader | undefined {
+  let descriptor: number;
+  try {
+    descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
   try {
     const bytes = Buffer.alloc(encryptedHeaderBytes);
     return decodeBlobHeader(bytes.subarray(0, fs.readSync(descriptor, bytes, 0, bytes.length, 0)));

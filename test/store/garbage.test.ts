@@ -1,13 +1,14 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { setTimeout } from 'node:timers/promises';
+import { describe, expect, test, vi } from 'vitest';
 import { chunkPath } from '../../src/format/chunk-path.js';
 import { snapshotPath } from '../../src/format/snapshot-name.js';
 import type { GarbageOptions } from '../../src/store/administration.js';
 import type { Datastore } from '../../src/store/datastore.js';
 import { lastCollection } from '../../src/store/local/garbage/collect.js';
 import { canLock, holdLock } from '../support/lock-holder.js';
-import { begin, checkSnapshots, emptyStore, fakeServer, hostSnapshot, indexOf, openStore, writeSnapshot } from '../support/new-snapshots.js';
+import { begin, checkSnapshots, emptyStore, fakeServer, hostSnapshot, indexOf, openStore, put, writeSnapshot } from '../support/new-snapshots.js';
 
 const time = 1_700_000_000;
 const cutoff = 86_700;
@@ -155,30 +156,75 @@ describe('garbage collection', () => {
     chmodSync(join(directory, 'host/a'), 0o755);
   });
 
-  test('refused while anybody writes: a session of this process, a chunk writer, a server', async () => {
+  test('refused while another process writes, or this one collects', async () => {
     const directory = emptyStore();
     const store = await openStore(directory);
     const refusal = { code: 'LOCKED', message: expect.stringMatching(/in use/) as string };
-    const session = await begin(store, hostSnapshot(time));
-    await expect(collect(store)).rejects.toMatchObject(refusal);
-    await session.abort();
-    const writer = await store.openChunkWriter({ key: undefined, warn: () => undefined });
-    await expect(collect(store)).rejects.toMatchObject(refusal);
-    await writer.close();
-    const release = await holdLock('records', 'shared', join(directory, '.lock'));
-    await expect(collect(store)).rejects.toMatchObject(refusal);
-    await release();
-    await collect(store);
+    for (const own of [() => undefined, () => begin(store, hostSnapshot(time))]) {
+      const session = await own();
+      const release = await holdLock('records', 'shared', join(directory, '.lock'));
+      await expect(collect(store)).rejects.toMatchObject(refusal);
+      await release();
+      const running = collect(store);
+      await expect(collect(store)).rejects.toMatchObject(refusal);
+      await running;
+      await session?.abort();
+    }
   });
 
-  test('nobody writes, and nobody else collects, while it runs', async () => {
-    const store = await openStore(emptyStore());
+  test('other processes are kept out by who collects, and by who writes, in whatever order they end', async () => {
+    const directory = emptyStore();
+    const store = await openStore(directory);
+    const lock = join(directory, '.lock');
+    const free = (): boolean[] => (['shared', 'exclusive'] as const).map((kind) => canLock('records', kind, lock));
+    const first = await begin(store, hostSnapshot(time));
     const running = collect(store);
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    await expect(begin(store, hostSnapshot(time))).rejects.toMatchObject({ code: 'LOCKED' });
-    await expect(collect(store)).rejects.toMatchObject({ code: 'LOCKED' });
+    await setTimeout(300);
+    const second = await begin(store, hostSnapshot(time, 'other'));
+    await first.abort();
+    expect(free()).toEqual([false, false]);
     await running;
-    await writeSnapshot(await begin(store, hostSnapshot(time)));
+    expect(free()).toEqual([true, false]);
+    await collect(store);
+    expect(free()).toEqual([true, false]);
+    await second.abort();
+    expect(free()).toEqual([true, true]);
+  });
+
+  test('what a session of this process has touched since it began stays', async () => {
+    const directory = emptyStore();
+    const store = await openStore(directory);
+    const now = vi.spyOn(Date, 'now').mockReturnValue(Date.now() - 2 * cutoff * 1000);
+    const session = await begin(store, hostSnapshot(time));
+    now.mockRestore();
+    const [kept, old] = [chunkFile(directory, hex(1), 2 * cutoff + 200), chunkFile(directory, hex(2), 2 * cutoff + 400)];
+    expect(await collect(store)).toMatchObject({ removedChunks: 1 });
+    expect([kept, old].map((path) => existsSync(path))).toEqual([true, false]);
+    await session.abort();
+    expect(await collect(store)).toMatchObject({ removedChunks: 1 });
+  });
+
+  test('a session of this process that puts again what is just being removed has it', { timeout: 60_000 }, async () => {
+    const directory = emptyStore();
+    const store = await openStore(directory);
+    const session = await begin(store, hostSnapshot(time));
+    const contents = Array.from({ length: 300 }, (_, n) => Buffer.from(`content ${n}`));
+    const put_ = () => Promise.all(contents.map((content) => put(session, content)));
+    const chunks = await put_();
+    const paths = chunks.map(({ digest }) => join(directory, chunkPath(digest)));
+    let removed = 0;
+    for (let round = 0; round < 4; round++) {
+      paths.forEach((path) => age_(path, 10 * cutoff));
+      const puts: Promise<unknown>[] = [];
+      const status = await collect(store, { log: (line) => void (line.startsWith('phase 2') && puts.push(put_())) });
+      await Promise.all(puts);
+      removed += status?.removedChunks ?? 0;
+      expect(paths.filter((path) => !existsSync(path))).toEqual([]);
+    }
+    expect(removed, 'some were removed before they were put again').toBeGreaterThan(0);
+    await writeSnapshot(session);
+    expect(await checkSnapshots(store)).toBeGreaterThan(0);
+    expect(readdirSync(join(directory, '.chunks'), { recursive: true, encoding: 'utf8' }).filter((name) => name.includes('.tmp_'))).toEqual([]);
   });
 
   test('stopped: nothing is removed, the lock is free', async () => {

@@ -7,9 +7,9 @@ import { basename, dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { codeOf } from '../../errors.js';
 import { replacementTempName } from '../../format/temp-name.js';
-import { tryLock, tryLockRecords } from '../../os/file-locks.js';
+import { tryLock } from '../../os/file-locks.js';
 import { renameNew } from './atomic-file.js';
-import { ensureDirectory, fileMode, type StoreOwner } from './ownership.js';
+import { ensureDirectory, type StoreOwner } from './ownership.js';
 
 export type LockKind = 'shared' | 'exclusive';
 
@@ -33,28 +33,21 @@ export class HeldLock {
   }
 }
 
+interface Releasable {
+  release(): void;
+}
+
 /** Locks in the order of taking them; they are released in the reverse one. */
 export class LockStack {
-  readonly #held: HeldLock[] = [];
+  readonly #held: Releasable[] = [];
 
-  push(lock: HeldLock): void {
+  push(lock: Releasable): void {
     this.#held.push(lock);
   }
 
   release(): void {
     for (const lock of this.#held.splice(0).reverse()) lock.release();
   }
-}
-
-/** The datastore: shared against garbage collection, exclusive for it. Undefined if others hold it in a way that forbids it. */
-export function lockProcess(location: string, owner: StoreOwner | undefined, kind: LockKind): HeldLock | undefined {
-  const path = join(location, '.lock');
-  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, fileMode);
-  return lockOrClose(path, fd, () => {
-    const { uid, gid } = fstatSync(fd);
-    if (owner !== undefined && (uid !== owner.uid || gid !== owner.gid)) fchownSync(fd, owner.uid, owner.gid);
-    return tryLockRecords(fd, kind);
-  });
 }
 
 /** A directory itself, which is the lock of a group or snapshot before 4.0. Undefined if others hold it; ENOENT, ENOTDIR. */

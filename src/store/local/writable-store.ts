@@ -1,7 +1,8 @@
 /** A local datastore as one session writes it. */
 import { StoreError } from '../../errors.js';
-import { lockProcess, type LockStack } from './locks.js';
+import type { LockStack } from './locks.js';
 import { ownerToGive, type StoreOwner } from './ownership.js';
+import { lockForWriting } from './process-lock.js';
 import { serverOf, type ServerPaths, type Serving } from './server.js';
 
 export interface WritableStore extends Serving {
@@ -17,10 +18,10 @@ export async function findWritable(location: string, paths: ServerPaths, warn: (
   return { location, owner, warn, ...(await serverOf(location, paths)) };
 }
 
-/** Locks it against garbage collection. LOCKED, NO_PERMISSION, NOT_SUPPORTED. */
+/** Locks it against garbage collection by others. LOCKED, NO_PERMISSION, NOT_SUPPORTED. */
 export async function openWritable(location: string, paths: ServerPaths, warn: (line: string) => void, locks: LockStack): Promise<WritableStore> {
   const store = await findWritable(location, paths, warn);
-  const lock = lockProcess(location, store.owner, 'shared');
+  const lock = lockForWriting(location, store.owner);
   if (lock === undefined) {
     throw new StoreError('LOCKED', `${location} is locked: garbage collection or another program that keeps writers out is running; try again later`);
   }

@@ -1,6 +1,6 @@
 /**
- * Garbage collection: removes chunks that no index names and that nobody has touched for a day. The datastore is locked against all who write,
- * this process's own sessions too, from before the first look until the last removal. Format: datastore, section 7.
+ * Garbage collection: removes chunks that no index names and that nobody has touched for a day. Other processes that write are
+ * kept out from before the first look until the last removal; sessions of this one may go on, and begin. Format: datastore, section 7.
  */
 import { Worker } from 'node:worker_threads';
 import { join } from 'node:path';
@@ -15,10 +15,11 @@ import type { GarbageOptions } from '../../administration.js';
 import { keepsAccessTimes, writeZeroChunk } from '../access-times.js';
 import { writeWhole } from '../atomic-file.js';
 import { readWhole } from '../directory.js';
-import { LockStack, lockProcess } from '../locks.js';
+import { lockForCollecting } from '../process-lock.js';
 import type { WritableStore } from '../writable-store.js';
 import { checkNotNested } from './index-files.js';
 import type { CollectMessage, CollectSetup } from './messages.js';
+import type { SweepTimes } from './sweeping.js';
 
 const statusName = '.gc-status';
 const statusBytesMax = 64 * 1024;
@@ -30,27 +31,31 @@ const clockSkewSecondsMax = 300;
 
 type Counters = Extract<CollectMessage, { counters: unknown }>['counters'];
 
-/** LOCKED while anybody writes; NOT_SUPPORTED where access times are not kept, or datastores are nested; INTERRUPTED; FormatError for an index that cannot be read: then nothing is removed. */
+/** LOCKED while another process writes; NOT_SUPPORTED where access times are not kept, or datastores are nested; INTERRUPTED; FormatError for an index that cannot be read: then nothing is removed. */
 export async function collectGarbage(store: WritableStore, options: GarbageOptions): Promise<GcStatus> {
-  const locks = new LockStack();
+  const lock = lockForCollecting(store.location, store.owner);
+  if (lock === undefined) {
+    const text = 'a backup, a sync, a writable mount or another garbage collection is running';
+    throw new StoreError('LOCKED', `${store.location} is in use: ${text}; try again when it is done`);
+  }
   try {
-    const lock = lockProcess(store.location, store.owner, 'exclusive');
-    if (lock === undefined) {
-      const text = 'a backup, a sync, a writable mount or another garbage collection is running';
-      throw new StoreError('LOCKED', `${store.location} is in use: ${text}; try again when it is done`);
-    }
-    locks.push(lock);
     checkNotNested(store.location);
     const began = Math.floor(Date.now() / 1000);
     await checkAccessTimes(store, began);
-    const counters = await collect(store, { cutoff: began - (store.gcCutoffSeconds ?? cutoffSecondsDefault), began }, options);
+    const counters = await collect(store, sweepTimes(began, store.gcCutoffSeconds ?? cutoffSecondsDefault, lock.oldestWriter), options);
     const status = statusOf(counters, options.upid);
     tellResult(counters, options.log);
     await writeStatus(store, status);
     return status;
   } finally {
-    locks.release();
+    lock.release();
   }
+}
+
+/** What a writer of this process has touched since it began stays, and what others find touched when they look. */
+function sweepTimes(began: number, cutoffSeconds: number, oldestWriter = began): SweepTimes {
+  const cutoff = began - cutoffSeconds;
+  return { cutoff: oldestWriter < cutoff ? oldestWriter - clockSkewSecondsMax : cutoff, began: Math.min(began, oldestWriter) };
 }
 
 /** Of the last collection that ended well; undefined if there was none, or its status cannot be read. */

@@ -1,7 +1,9 @@
 /** The second phase: chunks that were not touched for long are removed. Format: datastore, section 7.1 (6). */
-import { lstatSync, readdirSync, unlinkSync, type BigIntStats } from 'node:fs';
-import { join } from 'node:path';
+import { lstatSync, readdirSync, renameSync, unlinkSync, type BigIntStats } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { codeOf } from '../../../errors.js';
+import { replacementTempName } from '../../../format/temp-name.js';
+import { renameNew } from '../atomic-file.js';
 import type { Progress } from './progress.js';
 
 const directoryName = /^[0-9a-f]{4}$/;
@@ -48,7 +50,6 @@ export class Sweeping {
 
   run(location: string): void {
     const chunks = join(location, '.chunks');
-    // Nobody who adds to a datastore does it now.
     const directories = readdirSync(chunks).filter((name) => directoryName.test(name)).sort();
     for (const [n, directory] of directories.entries()) {
       for (const name of namesIn(join(chunks, directory))) {
@@ -63,10 +64,9 @@ export class Sweeping {
     const facts = statIfAny(path);
     if (facts?.isFile() !== true) return;
     const bytes = Number(facts.size);
-    // Whole seconds, downwards.
-    const accessed = facts.atimeNs / 1_000_000_000n - (facts.atimeNs < 0n ? 1n : 0n);
+    const accessed = accessSeconds(facts);
     if (accessed < this.#times.cutoff) {
-      if (!unlinkIfAny(path)) return;
+      if (!this.#remove(path)) return;
       this.counters[isBad ? 'removedBad' : 'removedChunks']++;
       this.counters.removedBytes += bytes;
     } else if (accessed < this.#times.began) {
@@ -77,6 +77,28 @@ export class Sweeping {
       this.counters.diskBytes += bytes;
     }
   }
+
+  /**
+   * A session of this process may find the chunk and touch it, or write it anew, since it was looked at: who comes after it is out of the way finds none
+   * and writes it, what came before shows in its access time. False: it stays, or is gone already.
+   */
+  #remove(path: string): boolean {
+    const aside = join(dirname(path), replacementTempName(basename(path)));
+    try {
+      renameSync(path, aside);
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return false;
+      throw error;
+    }
+    const isGarbage = accessSeconds(lstatSync(aside, { bigint: true })) < this.#times.cutoff;
+    if (isGarbage || !putBack(aside, path)) unlinkSync(aside);
+    return isGarbage;
+  }
+}
+
+/** Whole seconds, downwards. */
+function accessSeconds({ atimeNs }: BigIntStats): bigint {
+  return atimeNs / 1_000_000_000n - (atimeNs < 0n ? 1n : 0n);
 }
 
 function namesIn(directory: string): string[] {
@@ -92,12 +114,13 @@ function statIfAny(path: string): BigIntStats | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
 
-function unlinkIfAny(path: string): boolean {
+/** False: it was written anew meanwhile. */
+function putBack(aside: string, path: string): boolean {
   try {
-    unlinkSync(path);
+    renameNew(aside, path);
     return true;
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
+    if (codeOf(error) === 'EEXIST') return false;
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-/** The thread that collects: all of it is synchronous, as nothing may come in between. Nothing is swept unless all is marked. */
+/** The thread that collects; all of it is synchronous. Nothing is swept unless all is marked. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { codeOf, messageOf } from '../../../errors.js';
 import { lowerThreadPriority } from '../../../os/priority.js';
