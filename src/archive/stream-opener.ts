@@ -4,6 +4,7 @@
  */
 import { ChunkStream } from './chunk-stream.js';
 import type { EncryptionKey } from '../crypto/encryption-key.js';
+import { reuseFault } from '../crypto/manifest-signature.js';
 import { messageOf, StoreError } from '../errors.js';
 import type { ChunkIndex } from '../format/chunk-index.js';
 import type { ManifestFile } from '../format/manifest.js';
@@ -12,8 +13,8 @@ import type { ArchiveContext } from './archive-context.js';
 import { requiredKey, type SnapshotState } from './snapshot-state.js';
 
 export interface OpenStream {
-  /** Of its chunks, if they are encrypted. */
-  readonly key: EncryptionKey | undefined;
+  /** Whether its chunks may stand as they are in a snapshot whose chunks are encrypted with this key, or in plain without one. */
+  readonly fits: (key: EncryptionKey | undefined) => boolean;
   readonly stream: ChunkStream;
   readonly index: ChunkIndex;
   /** Why it should have been refused, had --salvage not been given. */
@@ -40,7 +41,14 @@ export async function openStream(context: ArchiveContext, state: SnapshotState, 
     damage: context.damage,
     salvage: context.salvage,
   });
-  return { key, stream, index, doubt: doubts.length === 0 ? undefined : doubts.join('; ') };
+  return { fits: fitting(state, file), stream, index, doubt: doubts.length === 0 ? undefined : doubts.join('; ') };
+}
+
+/** A key that was only guessed, as the manifest names none, fits nothing. */
+function fitting({ manifest, key: known }: SnapshotState, { cryptMode }: ManifestFile): OpenStream['fits'] {
+  if (cryptMode !== 'encrypt') return (key) => key === undefined;
+  const isProven = manifest !== undefined && known !== undefined && reuseFault(manifest, known) === undefined;
+  return (key) => isProven && key?.fingerprintText === known.fingerprintText;
 }
 
 async function readIndex(context: ArchiveContext, state: SnapshotState, fileName: string, path: string): Promise<ChunkIndex> {

@@ -68,12 +68,10 @@ function statusOf({ request }: BackupContext, changed: ChangedBlocks, previous: 
   return dirtyBitmapStatus({ changed, size, cryptMode, keyFingerprint: key?.fingerprint, previous });
 }
 
-async function previousImage({ previous, session, request }: BackupContext, filename: string): Promise<PreviousImage | string> {
+async function previousImage({ previous, session }: BackupContext, filename: string): Promise<PreviousImage | string> {
   if (previous === undefined) return session.previous === undefined ? 'the group has no previous snapshot' : 'nothing of the previous snapshot can be used';
   try {
-    const image = await previous.imageIndex(filename);
-    // A snapshot of another key is none that is reused.
-    return image === undefined ? 'the previous snapshot has no image of this name' : { ...image, keyFingerprint: request.encryption.key?.fingerprint };
+    return (await previous.image(filename)) ?? 'the previous snapshot has no image of this name';
   } catch (error) {
     return `the previous index can't be read: ${messageOf(error)}`;
   }

@@ -6,6 +6,7 @@ import type { ArchiveContext } from '../archive/archive-context.js';
 import { PxarTree } from '../archive/pxar-tree.js';
 import { readSnapshotState, type SnapshotState } from '../archive/snapshot-state.js';
 import { openStream } from '../archive/stream-opener.js';
+import { reuseFault } from '../crypto/manifest-signature.js';
 import { messageOf } from '../errors.js';
 import { DynamicIndex } from '../format/dynamic-index.js';
 import { formatFingerprint } from '../format/fingerprint.js';
@@ -13,6 +14,7 @@ import { FixedIndex } from '../format/fixed-index.js';
 import type { CryptMode, ManifestFile } from '../format/manifest.js';
 import { snapshotPath, type SnapshotName } from '../format/snapshot-name.js';
 import type { BackupEncryption } from './backup-request.js';
+import type { PreviousImage } from './dirty-bitmap.js';
 
 export interface ReferenceArchive {
   readonly tree: PxarTree;
@@ -81,12 +83,12 @@ export class PreviousSnapshot {
     }
   }
 
-  /** The index of an image with its manifest entry; undefined if there is none. Throws what reading it throws. */
-  async imageIndex(fileName: string): Promise<{ readonly file: ManifestFile; readonly index: FixedIndex } | undefined> {
+  /** Undefined if it has no such image. Throws what reading its index throws. */
+  async image(fileName: string): Promise<PreviousImage | undefined> {
     const file = this.file(fileName);
     if (file === undefined) return undefined;
     const index = await this.#context.store.index(this.#state.snapshot, fileName);
-    return index instanceof FixedIndex ? { file, index } : undefined;
+    return index instanceof FixedIndex ? { file, index, keyFingerprint: this.#state.manifest?.unprotected.keyFingerprint } : undefined;
   }
 }
 
@@ -101,7 +103,6 @@ function refusalOf({ manifest, refusal }: SnapshotState, { key }: BackupEncrypti
   if (manifest === undefined) return 'it has no manifest';
   const { keyFingerprint, verifyState } = manifest.unprotected;
   if (verifyState?.state === 'failed') return 'its last verification failed';
-  if (keyFingerprint === undefined || key?.fingerprint.equals(keyFingerprint) === true) return undefined;
-  const mine = key === undefined ? 'and no key was given' : `not ${key.fingerprintText}`;
-  return `its key has the fingerprint ${formatFingerprint(keyFingerprint)}, ${mine}`;
+  if (key !== undefined) return reuseFault(manifest, key);
+  return keyFingerprint && `its key has the fingerprint ${formatFingerprint(keyFingerprint)}, and no key was given`;
 }

@@ -1,6 +1,6 @@
 /** Format: datastore, section 5.3. The signature of a manifest: HMAC-SHA256 with the key's id_key over its canonical form. */
 import { createHmac } from 'node:crypto';
-import { CryptoError } from '../errors.js';
+import { CryptoError, messageOf } from '../errors.js';
 import { formatFingerprint } from '../format/fingerprint.js';
 import { canonicalManifest, type Manifest } from '../format/manifest.js';
 import type { EncryptionKey } from './encryption-key.js';
@@ -25,4 +25,17 @@ export function verifyManifestSignature(manifest: Manifest, key: EncryptionKey):
     throw new CryptoError('BAD_SIGNATURE', `the manifest is not what was signed with the key ${key.fingerprintText}`);
   }
   return 'signed';
+}
+
+/**
+ * Why chunks of a snapshot may not stand in one that is signed with `key`; undefined if they may. Digests depend on the key, and what is not signed
+ * may list any: its manifest is to be signed with that key and to name it. Format: datastore, section 10.2.
+ */
+export function reuseFault(manifest: Manifest, key: EncryptionKey): string | undefined {
+  try {
+    if (verifyManifestSignature(manifest, key) === 'unsigned') return 'its manifest is not signed';
+  } catch (error) {
+    return messageOf(error);
+  }
+  return manifest.unprotected.keyFingerprint === undefined ? 'its manifest does not say with which key it is signed' : undefined;
 }

@@ -1,6 +1,5 @@
 /** A file whose bytes are those of an index, or a part of them: a disk image, a partition, a stream that is shown as it is. */
 import type { ChunkStream } from '../archive/chunk-stream.js';
-import type { EncryptionKey } from '../crypto/encryption-key.js';
 import { FileError } from '../errors.js';
 import type { ChunkIndex } from '../format/chunk-index.js';
 import type { Attributes, Ino, MaybePromise, OpenFile, Timestamp } from '../vfs/file-system.js';
@@ -50,13 +49,12 @@ class OpenStreamFile implements OpenFile {
 /** A whole image of a snapshot, whose chunks a copy of it may take over. */
 export class OpenImageFile extends OpenStreamFile {
   readonly index: ChunkIndex;
-  /** Of its chunks, if they are encrypted. */
-  readonly key: EncryptionKey | undefined;
+  readonly fits: OpenStream['fits'];
 
   constructor(opened: OpenStream, part: StreamPart) {
     super(opened, part);
     this.index = opened.index;
-    this.key = opened.key;
+    this.fits = opened.fits;
   }
 }
 

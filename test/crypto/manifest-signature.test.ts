@@ -3,7 +3,7 @@ import { hmac } from '@noble/hashes/hmac.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { describe, expect, test } from 'vitest';
 import { EncryptionKey } from '../../src/crypto/encryption-key.js';
-import { signManifest, verifyManifestSignature } from '../../src/crypto/manifest-signature.js';
+import { reuseFault, signManifest, verifyManifestSignature } from '../../src/crypto/manifest-signature.js';
 import { canonicalManifest, encodeManifest, parseManifest, type Manifest } from '../../src/format/manifest.js';
 import { damages, resultOrCode } from '../support/damage.js';
 import { Random, noise, seed } from '../support/random.js';
@@ -109,6 +109,21 @@ describe('a manifest that was changed', async () => {
     expect(verifyManifestSignature({ ...manifest, unprotected: {} }, signer)).toBe('signed');
     const other = { ...manifest, unprotected: { keyFingerprint: noise('other', 32) } };
     expect(() => verifyManifestSignature(other, signer)).toThrow(code('WRONG_KEY'));
+  });
+
+  const unnamed = { ...manifest, unprotected: {} };
+  test.each<[string, Manifest, RegExp | undefined]>([
+    ['as it was', manifest, undefined],
+    ['with other notes', { ...manifest, unprotected: { ...manifest.unprotected, notes: 'new' } }, undefined],
+    ['unsigned', { ...manifest, signature: undefined }, /not signed$/],
+    ['unsigned, and naming no key', { ...unnamed, signature: undefined }, /not signed$/],
+    ['naming no key', unnamed, /does not say with which key/],
+    ['naming another key', { ...manifest, unprotected: { keyFingerprint: noise('other', 32) } }, /signed with the key/],
+    ['changed', { ...manifest, files: rest }, /not what was signed/],
+  ])('%s: whether its chunks may stand in a snapshot of the key', (_what, changed, fault) => {
+    const told = reuseFault(changed, signer);
+    if (fault === undefined) expect(told).toBeUndefined();
+    else expect(told).toMatch(fault);
   });
 
   test(`anywhere has the same signed part or is an error of ours, seed ${seed}`, async () => {

@@ -9,7 +9,9 @@ import { pbsfs, program, runProgram, start, type Ended } from '../support/comman
 import { keyPath, storePath } from '../support/fixtures.js';
 import { emptyStore } from '../support/new-snapshots.js';
 import { copyOfStore, scratchDirectory } from '../support/scratch.js';
+import type { Manifest } from '../../src/format/manifest.js';
 import { locationOf, places } from '../support/store-table.js';
+import { changeManifest } from '../support/trees.js';
 
 const directory = scratchDirectory();
 const inDirectory = join(directory, 'store');
@@ -146,6 +148,57 @@ describe('encryption', () => {
     const done = await backup(['--id', 'm', '--time', times[0], '--keyfile', key, '--master-pubkey', master, `disk.img:${image}`]);
     expect(done.status).toBe(0);
     expect(statSync(join(inDirectory, 'host/m', times[0], 'rsa-encrypted.key.blob')).size).toBe(12 + 512);
+  });
+});
+
+describe('a previous snapshot that is not signed with the key of the new one, by its manifest', () => {
+  const [keyFile, otherKeyFile] = [join(directory, 'signer.json'), join(directory, 'stranger.json')];
+  const sources = [`disk.img:${image}`, `tree.pxar:${source}`];
+  const unchanged = join(directory, 'unchanged');
+  beforeAll(async () => {
+    for (const path of [keyFile, otherKeyFile]) expect(await pbsfs(['key', 'create', path, '--kdf', 'none'])).toMatchObject({ status: 0 });
+    writeFileSync(unchanged, '[]');
+  });
+
+  const unnamed = ({ unprotected: { keyFingerprint: _, ...unprotected }, ...manifest }: Manifest): Manifest => ({ ...manifest, unprotected });
+  const unsigned = (manifest: Manifest): Manifest => ({ ...manifest, signature: undefined });
+  const cases: readonly (readonly [what: string, change: (manifest: Manifest) => Manifest, madeWith: string])[] = [
+    ['of another key, which it names', (manifest) => manifest, otherKeyFile],
+    ['of another key, without signature and fingerprint', (manifest) => unsigned(unnamed(manifest)), otherKeyFile],
+    ['without signature and fingerprint', (manifest) => unsigned(unnamed(manifest)), keyFile],
+    ['without signature', unsigned, keyFile],
+    ['without fingerprint', unnamed, keyFile],
+  ];
+  describe.each(places)('%s', (storeAt) => {
+    test.each(cases)('%s: nothing of it is reused', { timeout: 60_000 }, async (_what, change, madeWith) => {
+      const store = emptyStore();
+      const location = await locationOf(store, storeAt);
+      const args = ['--id', 'a', '--mode', 'data', ...sources];
+      expect(await backupTo(location, ['--time', times[0], '--keyfile', madeWith, ...args])).toMatchObject({ status: 0 });
+      changeManifest(join(store, 'host/a', times[0]), change);
+      const again = ['--id', 'a', '--mode', 'metadata', '--changed', `disk.img=${unchanged}`, ...sources];
+      const done = await backupTo(location, ['--time', times[1], '--keyfile', keyFile, ...again]);
+      expect(done.status, done.stderr).toBe(0);
+      expect(done.stdout).toMatch(/nothing of the previous snapshot host\/a\/\S+ is reused: /);
+      expect(done.stdout).not.toMatch(/dirty-bitmap status: OK/);
+      for (const [name, path] of [['disk.img', image], ['tree.pxar/large', join(source, 'large')]] as const) {
+        const read = await pbsfs(['cat', '--keyfile', keyFile, location, `host/a/latest/${name}`]);
+        expect(read.stderr).toBe('');
+        expect(sha256(read.bytes)).toBe(sha256(readFileSync(path)));
+      }
+    });
+  });
+
+  test.each(['encrypt', 'sign-only'])('not signed at all, and now in mode %s: nothing of it is reused', async (mode) => {
+    const store = emptyStore();
+    const args = ['--id', 'a', '--mode', 'metadata', ...sources];
+    expect(await backupTo(store, ['--time', times[0], ...args])).toMatchObject({ status: 0 });
+    const done = await backupTo(store, ['--time', times[1], '--keyfile', keyFile, '--crypt-mode', mode, '--changed', `disk.img=${unchanged}`, ...args]);
+    expect(done.stdout).toMatch(/is reused: its manifest is not signed/);
+    expect(await backupTo(store, ['--time', times[2], '--keyfile', keyFile, '--crypt-mode', mode, '--changed', `disk.img=${unchanged}`, ...args])).toMatchObject({
+      status: 0,
+      stdout: expect.not.stringContaining('nothing of the previous') as string,
+    });
   });
 });
 

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync, rmSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import type { Manifest } from '../../src/format/manifest.js';
 import { describeTree } from '../support/archived-trees.js';
 import { bytesTaken, chunkFiles, isClone, spooled } from '../support/cloned-files.js';
 import { eventually, isAlive, pbsfs, type Ended } from '../support/command.js';
@@ -14,6 +15,7 @@ import { noise, Random, seed } from '../support/random.js';
 import { scratchDirectory } from '../support/scratch.js';
 import { beginStaging, commit, eventsOf, isMounted, mountToStage, rsyncDifferences, type StagedMount } from '../support/staged-mount.js';
 import type { Place } from '../support/store-table.js';
+import { changeManifest } from '../support/trees.js';
 
 const group = 'host/web1';
 const times = ['2026-11-21T19:00:00Z', '2026-11-22T19:00:00Z', '2026-11-23T19:00:00Z'] as const;
@@ -173,6 +175,26 @@ describe.skipIf(!canMount)(`seed ${seed}`, () => {
     expect(statSync(join(at, 'latest/tree.pxar/large')).size).toBe(30 << 20);
     execFileSync('cmp', [join(source, 'large'), join(at, 'latest/tree.pxar/large')]);
     execFileSync('cmp', [image, join(at, 'latest/disk.img')]);
+    await mount.unmount();
+  });
+
+  test('of a manifest that names no key: with the wrong one nothing is cloned, with the right one it is copied', { timeout: 100_000 }, async () => {
+    const strip = ({ unprotected: { keyFingerprint: _, ...unprotected }, ...manifest }: Manifest): Manifest => ({ ...manifest, unprotected, signature: undefined });
+    const store = emptyStore();
+    for (const [id, file] of [['wrong', otherKeyFile], ['right', keyFile]] as const) {
+      expect(await pbsfs(['backup', '--store', store, '--id', id, '--time', times[0], '--keyfile', file, `disk.img:${image}`])).toMatchObject({ status: 0 });
+      changeManifest(join(store, 'host', id, times[0]), strip);
+    }
+    const mount = await mountToStage({ store, args: ['--keyfile', keyFile] });
+    const [wrong, right] = [join(mount.mountPoint, 'host/wrong'), join(mount.mountPoint, 'host/right')];
+    expect((await stage(mount, [], 'host/wrong')).status).not.toBe(0);
+    expect(readdirSync(wrong)).not.toContain('staging');
+    const staging = beginStaging(mount, 'host/wrong');
+    expect(() => execFileSync('cp', [join(wrong, 'latest/disk.img'), join(staging, 'disk.img')], { stdio: 'pipe' })).toThrow(/Input\/output error/);
+    expect(await stage(mount, [], 'host/right')).toMatchObject({ status: 0, stderr: '' });
+    execFileSync('cp', [join(right, 'latest/disk.img'), join(right, 'staging/copy.img')]);
+    expect(await commit(right)).toMatchObject({ status: 0, stderr: '' });
+    for (const name of ['disk.img', 'copy.img']) execFileSync('cmp', [image, join(right, 'latest', name)]);
     await mount.unmount();
   });
 

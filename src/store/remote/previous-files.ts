@@ -4,6 +4,7 @@
  */
 import { decodeBlob } from '../../codec/blob-decoder.js';
 import type { EncryptionKey } from '../../crypto/encryption-key.js';
+import { reuseFault } from '../../crypto/manifest-signature.js';
 import { messageOf } from '../../errors.js';
 import { archiveKind, manifestFileName } from '../../format/archive-name.js';
 import { encodedBlobBytesMax } from '../../format/blob.js';
@@ -59,10 +60,8 @@ export class PreviousFiles {
     return undefined;
   }
 
-  /** Digests depend on the key. */
   #fits(isEncrypted: boolean): boolean {
-    if (!isEncrypted || this.#key === undefined) return isEncrypted === (this.#key !== undefined);
-    const { keyFingerprint } = this.#manifest.unprotected;
-    return keyFingerprint?.equals(this.#key.fingerprint) === true;
+    if (this.#key === undefined) return !isEncrypted;
+    return isEncrypted && reuseFault(this.#manifest, this.#key) === undefined;
   }
 }

@@ -130,10 +130,10 @@ async function stageImage(request: StageRequest, state: SnapshotState, content: 
   const { context, spool, images, key, observer, signal } = request;
   const { name, files } = content;
   const [file] = files;
-  const { index, stream, key: sourceKey } = await openStream(context, state, file);
+  const { index, stream, fits } = await openStream(context, state, file);
   try {
     const image = await images.image(name);
-    const keyFits = sourceKey?.fingerprintText === key?.fingerprintText;
+    const keyFits = fits(key);
     const source = { index, keyFits, readAt: (offset: number, length: number) => stream.pieces(offset, length) };
     for (let at = 0; at < index.size; ) {
       throwIfInterrupted(signal, () => 'nothing is staged');

@@ -55,8 +55,8 @@ export class StagedImageWriter implements WritableFile {
     this.#use.check();
     if (!(source instanceof OpenImageFile)) throw new FileError('NOT_SUPPORTED', 'only images of snapshots are copied without being read');
     this.#written = true;
-    const { index, key } = source;
-    const keyFits = key?.fingerprintText === this.#use.key?.fingerprintText;
+    const { index } = source;
+    const keyFits = source.fits(this.#use.key);
     const readAt = (offset: number, bytes: number): MaybePromise<readonly Uint8Array[]> => source.read(offset, bytes);
     return this.#image.cloneRange({ index, keyFits, readAt }, sourceOffset, targetOffset, length);
   }
