@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { chunkPath } from '../../src/format/chunk-path.js';
 import { snapshotPath } from '../../src/format/snapshot-name.js';
 import type { GarbageOptions } from '../../src/store/administration.js';
@@ -249,6 +249,22 @@ describe('garbage collection', () => {
     const [young, old, named] = [chunkFile(directory, hex(1), 500), chunkFile(directory, hex(2), 700), chunkFile(directory, hex(3), 700)];
     await collect(store);
     expect([young, old, named].map(existsSync)).toEqual([true, false, true]);
+  });
+
+  test.each([-200, 200])('the clock of the host is %i s from that of the file system, more than the time of a server: what is named stays', async (skew) => {
+    const directory = emptyStore();
+    const { paths } = fakeServer(directory, ['tuning gc-atime-cutoff=1,sync-level=none']);
+    const store = await openStore(directory, paths);
+    await writeSnapshot(await begin(store, hostSnapshot(time)));
+    const garbage = chunkFile(directory, hex(1), 300);
+    const clock = Date.now.bind(Date);
+    const spy = vi.spyOn(Date, 'now').mockImplementation(() => clock() + skew * 1000);
+    onTestFinished(() => void spy.mockRestore());
+    const status = await collect(store);
+    // With the zero chunk.
+    expect(status).toMatchObject({ removedChunks: 1, pendingChunks: 0, diskChunks: 4 });
+    expect(existsSync(garbage)).toBe(false);
+    expect(await checkSnapshots(store)).toBe(1);
   });
 
   test('a removed snapshot leaves garbage, and only that', async () => {

@@ -26,9 +26,13 @@ export async function writeZeroChunk(chunksDirectory: string, zstd: Zstd, owner:
   return path;
 }
 
-/** Touches a file that was last touched longer ago than time stamps are apart. */
-export async function keepsAccessTimes(path: string): Promise<boolean> {
+/**
+ * Touches a file that was last touched longer ago than time stamps are apart. Gives the time that the file system, whose clock may be another one
+ * than the host's, took for now, in seconds; undefined if it keeps no access times.
+ */
+export async function touchedNow(path: string): Promise<number | undefined> {
   const before = await stat(path, { bigint: true });
   touchAccessTime(path);
-  return (await stat(path, { bigint: true })).atimeNs > before.atimeNs;
+  const { atimeNs } = await stat(path, { bigint: true });
+  return atimeNs > before.atimeNs ? Number(atimeNs) / 1e9 : undefined;
 }

@@ -9,7 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import { FileError, StoreError, UsageError, codeOf, messageOf } from '../../errors.js';
 import { loadZstd } from '../../os/zstd/zstd.js';
 import { renameNew } from './atomic-file.js';
-import { keepsAccessTimes, writeZeroChunk } from './access-times.js';
+import { touchedNow, writeZeroChunk } from './access-times.js';
 import { chunkDirectoryMode, makeChunkDirectories } from './chunk-directories.js';
 import { lockDirectory } from './locks.js';
 import { directoryMode, fileMode, makeDirectory, type StoreOwner } from './ownership.js';
@@ -121,7 +121,7 @@ async function fill(location: string, owner: StoreOwner, warn: (line: string) =>
 async function checkAccessTimes(chunks: string, owner: StoreOwner): Promise<void> {
   const zeroChunk = await writeZeroChunk(chunks, await loadZstd(), owner);
   await setTimeout(accessTimeWaitMs);
-  if (await keepsAccessTimes(zeroChunk)) return;
+  if ((await touchedNow(zeroChunk)) !== undefined) return;
   const text = `the file system of ${chunks} does not keep access times, by which garbage collection tells which chunks are used`;
   throw new FileError('NOT_SUPPORTED', `${text}: use another one`);
 }

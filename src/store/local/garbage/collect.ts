@@ -12,7 +12,7 @@ import { encodeGcStatus, parseGcStatus, type GcStatus } from '../../../format/gc
 import { sizeText } from '../../../format/size-text.js';
 import { loadZstd } from '../../../os/zstd/zstd.js';
 import type { GarbageOptions } from '../../administration.js';
-import { keepsAccessTimes, writeZeroChunk } from '../access-times.js';
+import { touchedNow, writeZeroChunk } from '../access-times.js';
 import { writeWhole } from '../atomic-file.js';
 import { readWhole } from '../directory.js';
 import { lockForCollecting } from '../process-lock.js';
@@ -40,8 +40,7 @@ export async function collectGarbage(store: WritableStore, options: GarbageOptio
   }
   try {
     checkNotNested(store.location);
-    const began = Math.floor(Date.now() / 1000);
-    await checkAccessTimes(store, began);
+    const began = await beginning(store);
     const counters = await collect(store, sweepTimes(began, store.gcCutoffSeconds ?? cutoffSecondsDefault, lock.oldestWriter), options);
     const status = statusOf(counters, options.upid);
     tellResult(counters, options.log);
@@ -52,10 +51,11 @@ export async function collectGarbage(store: WritableStore, options: GarbageOptio
   }
 }
 
-/** What a writer of this process has touched since it began stays, and what others find touched when they look. */
-function sweepTimes(began: number, cutoffSeconds: number, oldestWriter = began): SweepTimes {
+/** What a session of this process has touched since it began stays. Format: datastore, section 7.1 (4). */
+function sweepTimes(began: number, cutoffSeconds: number, oldestWriter: number | undefined): SweepTimes {
   const cutoff = began - cutoffSeconds;
-  return { cutoff: oldestWriter < cutoff ? oldestWriter - clockSkewSecondsMax : cutoff, began: Math.min(began, oldestWriter) };
+  if (oldestWriter === undefined) return { cutoff, began };
+  return { cutoff: Math.min(cutoff, oldestWriter - clockSkewSecondsMax), began: Math.min(began, oldestWriter) };
 }
 
 /** Of the last collection that ended well; undefined if there was none, or its status cannot be read. */
@@ -67,18 +67,23 @@ export async function lastCollection(location: string): Promise<GcStatus | undef
   }
 }
 
-/** Without them everything would look as if nobody used it. */
-async function checkAccessTimes({ location, owner }: WritableStore, began: number): Promise<void> {
+/**
+ * By the clock of the host or that of the file system, whichever is behind: what is marked from now on looks younger by either. In whole seconds.
+ * NOT_SUPPORTED without access times, as everything would look as if nobody used it, and where the clocks are far apart.
+ */
+async function beginning({ location, owner }: WritableStore): Promise<number> {
+  const began = Date.now() / 1000;
   const { uid, gid } = await stat(join(location, '.chunks'));
   const path = await writeZeroChunk(join(location, '.chunks'), await loadZstd(), owner ?? { uid, gid });
   await setTimeout(accessTimeWaitMs);
-  if (!(await keepsAccessTimes(path))) {
+  const accessed = await touchedNow(path);
+  if (accessed === undefined) {
     throw new FileError('NOT_SUPPORTED', `the file system of ${location} does not keep access times, by which used chunks are told from garbage: nothing was removed`);
   }
-  const accessed = (await stat(path)).atimeMs / 1000;
   if (Math.abs(accessed - began) > clockSkewSecondsMax) {
     throw new FileError('NOT_SUPPORTED', `the clock of the file system of ${location} differs from that of this host by ${Math.round(accessed - began)} seconds: nothing was removed; set the clocks`);
   }
+  return Math.floor(Math.min(began, accessed));
 }
 
 function collect(store: WritableStore, times: CollectSetup['times'], { log, signal }: GarbageOptions): Promise<Counters> {
