@@ -6,6 +6,7 @@ import type { AccessRecord } from './access-log.js';
 import { loggedTarget } from './access-log.js';
 import { sendRefusal } from './answer.js';
 import type { Caller } from './caller.js';
+import { endConnection } from './end-connection.js';
 import { parameterBytesMax } from './parameters.js';
 import type { Refusal } from './refusal.js';
 
@@ -31,7 +32,7 @@ export class Exchange {
     request.socket.once('close', this.#onSocketClose);
     response.once('finish', () => {
       request.socket.off('close', this.#onSocketClose);
-      if (upgradeHead !== undefined) request.socket.end();
+      if (upgradeHead !== undefined) endConnection(request.socket);
     });
   }
 

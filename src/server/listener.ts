@@ -5,6 +5,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { codeOf } from '../errors.js';
 import { ConnectionLimits } from './connection-limits.js';
+import { endConnection } from './end-connection.js';
 import { Exchange, addressOf } from './exchange.js';
 import { listen } from './listen.js';
 import type { Metrics } from './metrics.js';
@@ -188,7 +189,5 @@ function refuseBytes(error: Error, socket: Socket): void {
   if (!socket.writable || codeOf(error) === 'ECONNRESET') return void socket.destroy();
   refused.add(socket);
   const status = statusOfCode[codeOf(error) ?? ''] ?? 400;
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-length: 0\r\nconnection: close\r\ndate: ${new Date().toUTCString()}\r\n\r\n`);
-  const timer = setTimeout(() => socket.destroy(), timeoutCheckMs);
-  socket.once('close', () => clearTimeout(timer));
+  endConnection(socket, `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-length: 0\r\nconnection: close\r\ndate: ${new Date().toUTCString()}\r\n\r\n`);
 }

@@ -136,6 +136,23 @@ describe('an upgrade', () => {
     await eventually(() => ['begun,abandoned', 'begun,over'].includes(events.join()) && served.server.sessionCount() === 0);
   });
 
+  it.each([
+    [401, 'GET /api2/json/version', { connection: 'upgrade', upgrade: id }],
+    [200, 'GET /api2/json/version', upgrade],
+    [404, 'GET /api2/json/nothing', upgrade],
+    [400, 'GET /api2/json/backup?store=a&late=1', upgrade],
+  ])('that is answered with %d ends its connection, whatever the client sends behind it', async (status, line, headers) => {
+    const { served } = await serveProtocol();
+    const areClosed = (): boolean => /^pbsfs_server_connections 0$/m.test(served.server.context.metrics.text());
+    const [closing, staying] = [await RawConnection.open(served.port), await RawConnection.open(served.port, { allowHalfOpen: true })];
+    for (const connection of [closing, staying]) {
+      connection.send(`${request(line, headers)}more`);
+      expect((await connection.answer()).status).toBe(status);
+      connection.send('and more');
+    }
+    await eventually(areClosed);
+  });
+
   it('is one of a limited number', async () => {
     const { served } = await serveProtocol();
     const sessions = await Promise.all(Array.from({ length: 64 }, () => openSession(served.port)));

@@ -28,7 +28,7 @@ export class RawConnection {
     });
   }
 
-  static async open(port: number, options: tls.ConnectionOptions = {}): Promise<RawConnection> {
+  static async open(port: number, options: tls.ConnectionOptions & { readonly allowHalfOpen?: boolean } = {}): Promise<RawConnection> {
     const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options });
     await once(socket, 'secureConnect');
     return new RawConnection(socket);
