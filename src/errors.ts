@@ -140,7 +140,7 @@ export class UsageError extends PbsfsError {
 /** The message of anything that was thrown, on one line. */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return text.replace(/\s*\n\s*/g, ' ');
+  return text.replace(/\s+/g, (spaces) => (spaces.includes('\n') ? ' ' : spaces));
 }
 
 /** The `code` of one of our errors or of a system error of Node; undefined for anything else. */

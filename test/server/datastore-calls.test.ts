@@ -131,6 +131,12 @@ test('what is not there is 400, and so is what is not understood', async () => {
   }
 });
 
+test('what is wrong with a long value is said at once', async () => {
+  const started = performance.now();
+  expect(await calls.status(anna, backup, 'POST', 'change-owner', { ...group, 'new-owner': `a${' '.repeat(200_000)}b` })).toBe(400);
+  expect(performance.now() - started).toBeLessThan(1000);
+});
+
 test('notes, protection, removal, and who may', async () => {
   expect(await calls.root('GET', 'notes', snap)).toBe('first\nsecond');
   expect(await calls.status(anna, backup, 'PUT', 'notes', { ...snap, notes: 'new' })).toBe(200);

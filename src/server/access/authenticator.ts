@@ -85,8 +85,9 @@ export class Authenticator {
     return ticket?.userId === userId && passwordHash !== undefined && this.tickets.isValid(ticket, passwordHash);
   }
 
+  /** Ids have no spaces: a pattern that took them for either part would try all ways to share them out. */
   async #byToken(authorization: string, address: string): Promise<Caller> {
-    const [, id = '', encoded = ''] = /^PBSAPIToken[ =]\s*([^:]*):(.*)$/s.exec(authorization) ?? [];
+    const [, id = '', encoded = ''] = /^PBSAPIToken[ =]\s*([^\s:]*):(.*)$/s.exec(authorization) ?? [];
     const [authId, secret] = [authIdOf(id), percentDecoded(encoded)];
     if (authId?.token === undefined || secret === undefined) refuse();
     const users = await this.users.current();
