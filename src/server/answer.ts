@@ -1,7 +1,7 @@
 /** Answers as they go over the wire. Format: protocol, section 5.2. */
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { writeJson } from '../format/json.js';
+import { drained } from './drained.js';
 import type { Answer, JsonAnswer } from './endpoint.js';
 import type { Refusal } from './refusal.js';
 
@@ -39,7 +39,7 @@ async function sendStream(response: ServerResponse, { stream, length }: Extract<
     for await (const piece of stream as AsyncIterable<Uint8Array>) {
       if (!response.headersSent) writeHead(response, 200, head);
       if (response.destroyed) return;
-      if (!response.write(piece)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+      if (!response.write(piece)) await drained(response);
     }
   } catch (error) {
     if (!response.headersSent) throw error;

@@ -29,6 +29,7 @@ const endpoints: readonly Endpoint[] = [
   endpoint({ method: 'GET', path: '/things/special', parameters: {}, run: () => Promise.resolve({ data: 'the special one' }) }),
   endpoint({ method: 'POST', path: '/raw', rawBytesMax: 1 << 20, parameters: { name: { kind: 'string' } }, run: ({ body, parameters: { name } }) => Promise.resolve({ data: `${name}: ${body.length}` }) }),
   endpoint({ method: 'GET', path: '/stream', parameters: {}, run: () => Promise.resolve({ stream: Readable.from([Buffer.from('one '), Buffer.from('two')]) }) }),
+  endpoint({ method: 'GET', path: '/long-stream', parameters: {}, run: () => Promise.resolve({ stream: Readable.from(Array.from({ length: 40 }, () => Buffer.alloc(65_536, 'a'))) }) }),
   endpoint({ method: 'GET', path: '/broken-stream', parameters: {}, run: () => Promise.resolve({ stream: Readable.from(failing()) }) }),
   endpoint({ method: 'GET', path: '/bytes', parameters: {}, run: () => Promise.resolve({ bytes: [Buffer.from('ab'), Buffer.from('c')] }) }),
   endpoint({ method: 'GET', path: '/list', parameters: {}, run: () => Promise.resolve({ data: [{ b: 1, a: 2 }], beside: { total: 1 }, form: 'chunked' as const }) }),
@@ -275,6 +276,15 @@ describe('answers', () => {
     expect(await get('/api2/json/bytes')).toMatchObject({ body: 'abc', headers: { 'content-type': 'application/octet-stream', 'content-length': '3' } });
     expect(await get('/api2/json/stream')).toMatchObject({ body: 'one two', headers: { 'content-type': 'application/octet-stream', 'transfer-encoding': 'chunked' } });
     await expect(get('/api2/json/broken-stream')).rejects.toThrow(/closed after/);
+  });
+
+  it('that are long leave no listeners behind', async () => {
+    const warnings: string[] = [];
+    const warn = ({ name }: Error): void => void warnings.push(name);
+    process.on('warning', warn);
+    expect((await get('/api2/json/long-stream')).body).toHaveLength(40 * 65_536);
+    process.off('warning', warn);
+    expect(warnings).toEqual([]);
   });
 
   it('that refuse are plain texts', async () => {

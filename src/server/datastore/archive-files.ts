@@ -1,5 +1,4 @@
 /** GET `catalog` and `pxar-file-download`: what is in the archives of a snapshot. Format: protocol, sections 8.1 to 8.3. */
-import { once } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import type { PxarChild, PxarNode, PxarTree } from '../../archive/pxar-tree.js';
 import { FileError, StoreError, messageOf } from '../../errors.js';
@@ -7,6 +6,7 @@ import type { JsonObject } from '../../format/json.js';
 import { parsePattern } from '../../format/match-pattern.js';
 import { fileTypeMask, fileTypes, type PxarKind } from '../../format/pxar/entry.js';
 import { writeTar } from '../../restore/tar-writer.js';
+import { drained } from '../drained.js';
 import { endpoint, type Answer, type Call, type ParameterSpecs } from '../endpoint.js';
 import { Refusal } from '../refusal.js';
 import { archivesIn, browse, contentBytes, findNode, openArchive, placeOf, type ArchivePlace, type Browsed } from './browsing.js';
@@ -105,7 +105,7 @@ function tarOf(call: Pick<Call, 'context' | 'signal'>, { context, state }: Brows
   const compress = zstdFrames(context.zstd);
   const write = async (bytes: Buffer): Promise<void> => {
     if (out.destroyed) throw new StoreError('INTERRUPTED', 'the client is gone');
-    if (!out.write(await compress(bytes))) await Promise.race([once(out, 'drain'), once(out, 'close')]);
+    if (!out.write(await compress(bytes))) await drained(out);
   };
   const failed = (line: string): void => {
     server.log(`${content.name}: ${line}`);
