@@ -99,10 +99,11 @@ export class Api {
   async #run(exchange: Exchange, caller: Caller, target: RequestTarget, components: readonly string[], found: Found<Endpoint> | undefined): Promise<Answer> {
     if (found === undefined) return this.#index(exchange, components);
     const { endpoint, pathParameters } = found;
-    const isRaw = endpoint.rawBytesMax !== undefined;
-    const given = isRaw ? formParameters(target.query) : await readParameters(exchange.request, target.query);
+    const { rawBytesMax } = endpoint;
+    const isInQuery = rawBytesMax !== undefined || endpoint.queryOnly === true;
+    const given = isInQuery ? formParameters(target.query) : await readParameters(exchange.request, target.query);
     const parameters = checkParameters(endpoint.parameters, given, pathParameters);
-    const body = isRaw ? await readBody(exchange.request, endpoint.rawBytesMax) : Buffer.alloc(0);
+    const body = rawBytesMax === undefined ? Buffer.alloc(0) : await readBody(exchange.request, rawBytesMax);
     return await endpoint.run({ ...this.#call(exchange, caller, parameters), body });
   }
 

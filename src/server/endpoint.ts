@@ -59,6 +59,8 @@ export interface Endpoint<S extends ParameterSpecs = ParameterSpecs> {
   readonly parameters: S;
   /** Without a login. */
   readonly anonymous?: true;
+  /** All parameters are in the query; nobody looks at a body, or at its type. */
+  readonly queryOnly?: true;
   /** The body is bytes, at most so many, and all parameters are in the query. */
   readonly rawBytesMax?: number;
   /** Refusal and errors of src/errors.ts become answers. */

@@ -1,7 +1,7 @@
 /** What roles allow, through logins, routes and upgrades. Format: protocol, appendix C.6. */
 import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, test } from 'vitest';
 import { storePath } from '../support/fixtures.js';
 import { emptyStore } from '../support/new-snapshots.js';
 import { RawConnection, request, type RawAnswer } from '../support/raw-https.js';
@@ -77,6 +77,17 @@ async function groupsOf(user: string): Promise<string[]> {
 }
 
 const snapshot = (group: string) => `backup-type=host&backup-id=${group}&backup-time=${time}`;
+
+test('downloads have their parameters in the query, whatever type is told for a body that they do not have', async () => {
+  for (const query of [`download?${snapshot('own')}&file-name=index.json.blob`, `download-decoded?${snapshot('own')}&file-name=index.json`, `pxar-file-download?${snapshot('own')}&filepath=Lw==`]) {
+    const plain = await call('admin', `GET ${base}/${query}`);
+    expect(plain.status).toBe(query.startsWith('pxar') ? 400 : 200);
+    for (const type of ['application/json', 'application/octet-stream']) {
+      const { status, body } = await exchange(request(`GET ${base}/${query}`, { ...(await headersOf('admin')), 'content-type': type }));
+      expect([query, type, status, body]).toEqual([query, type, plain.status, plain.body]);
+    }
+  }
+});
 
 describe('what roles allow', () => {
   it('a reader: everything may be read, nothing else', async () => {

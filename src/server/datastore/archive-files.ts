@@ -38,6 +38,7 @@ export const catalogEndpoint = endpoint({
 export const archiveFileEndpoint = endpoint({
   method: 'GET',
   path: '/admin/datastore/{store}/pxar-file-download',
+  queryOnly: true,
   parameters: { ...placeParameters, tar: { kind: 'boolean', optional: true } },
   run: async (call) => {
     const { browsed, place } = await lookUp(call);

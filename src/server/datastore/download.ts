@@ -20,6 +20,7 @@ const nameParameter = { 'file-name': { kind: 'string', check: (name: string) => 
 export const downloadEndpoint = endpoint({
   method: 'GET',
   path: '/admin/datastore/{store}/download',
+  queryOnly: true,
   parameters: { ...snapshotParameters, ...nameParameter },
   run: async (call) => {
     const [store, snapshot, name] = [storeOf(call), snapshotOf(call.parameters), call.parameters['file-name']];
@@ -33,6 +34,7 @@ export const downloadEndpoint = endpoint({
 export const downloadDecodedEndpoint = endpoint({
   method: 'GET',
   path: '/admin/datastore/{store}/download-decoded',
+  queryOnly: true,
   parameters: { ...snapshotParameters, ...nameParameter },
   run: async (call) => {
     const [store, snapshot] = [storeOf(call), snapshotOf(call.parameters)];
