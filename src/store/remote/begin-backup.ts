@@ -20,8 +20,8 @@ export interface RemoteBackupParts {
   readonly api: ServerApi;
   readonly listings: Listings;
   readonly chunks: FetchedChunks;
-  /** The encoded bytes of a blob, by a reader session. */
-  readonly blob: (snapshot: SnapshotName, fileName: string) => Promise<Buffer>;
+  /** The encoded bytes of a blob, by a reader session: it has the snapshot's lock, so that nobody writes or removes the snapshot any more. */
+  readonly lockedBlob: (snapshot: SnapshotName, fileName: string) => Promise<Buffer>;
 }
 
 /** How long a server may take to find out that a connection is gone. */
@@ -126,12 +126,15 @@ async function fetchIfAny(chunks: FetchedChunks, { digest, length }: ReusedChunk
   }
 }
 
-/** While it is written, or before the server knows that its connection is gone, nobody can read it; then it is finished or removed. */
-async function isThere({ listings, blob }: RemoteBackupParts, snapshot: SnapshotName): Promise<boolean> {
+/**
+ * While it is written, or before the server knows that its connection is gone, the server refuses a reader session; then it is finished or
+ * removed. A download would not do: it takes no lock, and the manifest is there before the end.
+ */
+async function isThere({ listings, lockedBlob }: RemoteBackupParts, snapshot: SnapshotName): Promise<boolean> {
   for (const until = Date.now() + confirmedMs; Date.now() < until; await delay(confirmPollMs)) {
     listings.drop(snapshot.namespace);
     try {
-      await blob(snapshot, manifestFileName);
+      await lockedBlob(snapshot, manifestFileName);
       return true;
     } catch (error) {
       if (codeOf(error) === 'NOT_FOUND') return false;

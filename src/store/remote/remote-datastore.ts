@@ -95,7 +95,7 @@ export class RemoteDatastore implements Datastore {
   /** A session would be a task on the server for each manifest that is listed; it is used where there is one, and by servers that know nothing else. */
   async blob(snapshot: SnapshotName, fileName: string): Promise<Buffer> {
     const bytes = this.readers.isOpen(snapshot) ? undefined : await this.#download(snapshot, fileName);
-    return bytes ?? (await this.#read(snapshot, fileName, (reader, signal) => reader.blob(fileName, signal)));
+    return bytes ?? (await this.#blobOfSession(snapshot, fileName));
   }
 
   async index(snapshot: SnapshotName, fileName: string): Promise<ChunkIndex> {
@@ -115,7 +115,7 @@ export class RemoteDatastore implements Datastore {
   async beginBackup(options: BackupOptions): Promise<BackupSession> {
     const { beginRemoteBackup } = await import('./begin-backup.js');
     const { api, listings, chunks } = this;
-    return await beginRemoteBackup({ api, listings, chunks, blob: (snapshot, fileName) => this.blob(snapshot, fileName) }, options);
+    return await beginRemoteBackup({ api, listings, chunks, lockedBlob: (snapshot, fileName) => this.#blobOfSession(snapshot, fileName) }, options);
   }
 
   async openChunkWriter(options: ChunkWriterOptions): Promise<ChunkWriter> {
@@ -211,6 +211,10 @@ export class RemoteDatastore implements Datastore {
       if (error.status === 404) this.#isDownloadKnown = false;
       return undefined;
     }
+  }
+
+  #blobOfSession(snapshot: SnapshotName, fileName: string): Promise<Buffer> {
+    return this.#read(snapshot, fileName, (reader, signal) => reader.blob(fileName, signal));
   }
 
   async #read<T>(snapshot: SnapshotName, fileName: string, read: (reader: SnapshotReader, signal: AbortSignal) => Promise<T>): Promise<T> {

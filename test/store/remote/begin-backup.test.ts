@@ -1,0 +1,130 @@
+/** How a backup session of a server begins and ends where the server says little: one that is made up answers as real ones do. */
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { encodeBlob } from '../../../src/codec/blob-encoder.js';
+import { StoreError, codeOf, messageOf } from '../../../src/errors.js';
+import { encodeManifest } from '../../../src/format/manifest.js';
+import type { JsonValue } from '../../../src/format/json.js';
+import { RemoteDatastore } from '../../../src/store/remote/remote-datastore.js';
+import type { ProtocolSession, ServerApi, SessionRequest } from '../../../src/store/remote/server-api.js';
+import { ServerRefusal } from '../../../src/store/remote/server-refusal.js';
+
+const time = 1_700_000_000;
+const snapshot = { namespace: [], type: 'host', id: 'web', time } as const;
+const manifest = encodeBlob(manifestOf(time - 100), {});
+
+function manifestOf(backupTime: number): Buffer {
+  return encodeManifest({ backupType: 'host', backupId: 'web', backupTime, files: [], signature: undefined, unprotected: {} });
+}
+
+const refused = (status: number, text: string): ServerRefusal =>
+  new ServerRefusal(status, text, status === 404 ? 'NOT_FOUND' : status === 403 ? 'NO_PERMISSION' : 'REFUSED', `made.up: ${text}`);
+
+/** Gives the answer, or throws it. */
+type Answer<T> = () => T | Promise<T>;
+
+interface Answers {
+  /** By method and path in the session. */
+  readonly session: Record<string, Answer<JsonValue | Buffer>>;
+  /** By the last word of the path. */
+  readonly calls: Record<string, Answer<JsonValue>>;
+  readonly backup: Answer<undefined>;
+  readonly reader: Answer<Buffer>;
+}
+
+interface Made {
+  readonly store: RemoteDatastore;
+  /** Whether the connection of the backup session is closed. */
+  readonly isClosed: () => boolean;
+  /** What was asked in sessions. */
+  readonly asked: string[];
+}
+
+function made(answers: Partial<Answers>): Made {
+  const asked: string[] = [];
+  let end: ((reason: Error | undefined) => void) | undefined;
+  let isClosed = false;
+  const sessionOf = (answer: (name: string) => Promise<JsonValue | Buffer>): ProtocolSession => {
+    const ended = new Promise<Error | undefined>((resolve) => (end = resolve));
+    const closed = ended.then(() => Promise.reject(new StoreError('CLOSED', 'closed')));
+    closed.catch(() => undefined);
+    const ask = async ({ method, path }: SessionRequest): Promise<JsonValue | Buffer> => {
+      asked.push(`${method} ${path}`);
+      return await Promise.race([answer(`${method} ${path}`), closed]);
+    };
+    return {
+      request: async (request) => new Uint8Array((await ask(request)) as Buffer),
+      call: async (request) => (await ask(request)) as JsonValue,
+      isOpen: true,
+      ended,
+      roundTripMs: 1,
+      close: () => {
+        isClosed = true;
+        end?.(undefined);
+      },
+    };
+  };
+  const listed: Record<string, Answer<JsonValue>> = {
+    datastore: () => [{ store: 'store1', comment: null }],
+    groups: () => [{ 'backup-type': 'host', 'backup-id': 'web', owner: 'backup@pbs', files: [] }],
+    snapshots: () => [],
+    ...answers.calls,
+  };
+  const usual: Record<string, Answer<JsonValue | Buffer>> = { 'GET /previous_backup_time': () => null, 'POST /blob': () => Buffer.alloc(0), ...answers.session };
+  const api: ServerApi = {
+    repository: { authId: 'backup@pbs', host: 'made.up', port: 8007, store: 'store1' },
+    call: async (_method, path) => await (listed[path.split('/').at(-1) ?? ''] ?? (() => Promise.reject(refused(404, 'Path not found'))))(),
+    upload: () => Promise.reject(refused(404, 'Path not found')),
+    // As a real one, which asks for no lock.
+    download: () => Promise.resolve(manifest),
+    openSession: async (protocol) => {
+      if (protocol === 'reader') {
+        const blob = await (answers.reader ?? (() => manifest))();
+        return sessionOf(() => Promise.resolve(blob));
+      }
+      await answers.backup?.();
+      return sessionOf(async (name) => await (usual[name] ?? (() => Promise.reject(refused(400, `no ${name}`))))());
+    },
+    state: () => ({ connected: true, lastError: undefined, since: 0, reconnections: 0, sessions: 1, roundTripMs: 1 }),
+    close: () => Promise.resolve(),
+  };
+  const store = new RemoteDatastore({ api, location: 'store1', timeoutMs: 5000 });
+  onTestFinished(() => store.close());
+  return { store, isClosed: () => isClosed, asked };
+}
+
+async function outcome(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return 'done';
+  } catch (error) {
+    return `${codeOf(error)} ${messageOf(error)}`;
+  }
+}
+
+describe('the answer to the end is lost:', () => {
+  const row = (files: readonly string[]): JsonValue => ({ 'backup-type': 'host', 'backup-id': 'web', 'backup-time': time, protected: false, files: files.map((filename) => ({ filename })) });
+  const whole = [row(['index.json.blob'])];
+
+  /** What follows comes once each, the last again and again. */
+  function turns<T>(...answers: readonly Answer<T>[]): Answer<T> {
+    let turn = 0;
+    return () => (answers[Math.min(turn++, answers.length - 1)] as Answer<T>)();
+  }
+  const locked = (): never => {
+    throw refused(400, 'snapshot is locked');
+  };
+
+  test.each<[string, Partial<Answers>, RegExp]>([
+    ['there, when the server gives it to read', { reader: turns(locked, locked, () => manifest), calls: { snapshots: () => whole } }, /^done$/],
+    ['removed, after it was locked with its manifest', { reader: locked, calls: { snapshots: turns<JsonValue>(() => whole, () => whole, () => []) } }, /^UNREACHABLE .*Nothing is left/],
+    ['not listed', { reader: locked }, /^UNREACHABLE .*Nothing is left/],
+    ['removed between the lock and the manifest', { reader: turns<Buffer>(() => Promise.reject(refused(404, 'no such file'))) }, /^UNREACHABLE .*Nothing is left/],
+  ])('%s', async (_name, answers, expected) => {
+    const lines: string[] = [];
+    const { store } = made({ ...answers, session: { 'POST /finish': () => Promise.reject(new StoreError('UNREACHABLE', 'cut')) } });
+    const session = await store.beginBackup({ snapshot, key: undefined, owner: undefined, warn: (line) => lines.push(line) });
+    onTestFinished(() => session.abort());
+    expect(await outcome(session.finish(manifest))).toMatch(expected);
+    expect(lines.filter((line) => line.includes('has all of'))).toHaveLength(expected.test('done') ? 1 : 0);
+  });
+});
