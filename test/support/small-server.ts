@@ -42,6 +42,8 @@ export class SmallServer {
   /** Answers before the body has come; true if it did. */
   early: ((stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean) | undefined;
   settings: { maxConcurrentStreams?: number; initialWindowSize: number; maxFrameSize: number } = { maxConcurrentStreams: 200, initialWindowSize: 32 << 20, maxFrameSize: 4 << 20 };
+  /** Of all streams of a connection together, where it is not the usual one of HTTP/2. */
+  connectionWindow: number | undefined;
   readonly #server: Server;
   readonly #sockets = new Map<TLSSocket, number>();
 
@@ -134,6 +136,7 @@ export class SmallServer {
 
   #talk(socket: TLSSocket): void {
     const session = performServerHandshake(socket, { settings: this.settings, maxSessionMemory: 1000 });
+    if (this.connectionWindow !== undefined) session.setLocalWindowSize(this.connectionWindow);
     this.sessions.push(session);
     session.on('error', () => undefined);
     session.on('stream', (stream, headers) => {

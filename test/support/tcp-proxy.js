@@ -5,6 +5,8 @@ import { setTimeout } from 'node:timers';
 
 /** Bytes that may be on the way in one direction: bandwidth x delay of 1 GB/s over 100 ms. */
 const inFlightBytesMax = 100 << 20;
+/** The same of a link that is slow. */
+const slowInFlightBytesMax = 64 << 10;
 
 /** @typedef {'up' | 'down'} Direction up: from the client to the server */
 
@@ -17,6 +19,8 @@ const inFlightBytesMax = 100 << 20;
 export class TcpProxy {
   /** One way, milliseconds. For bytes that come from now on. */
   delayMs = 0;
+  /** Bytes per millisecond, of each connection. @type {Record<Direction, number>} */
+  rate = { up: Infinity, down: Infinity };
   /** Nothing is passed on, in either direction, and nobody is told. Connections are accepted. */
   isBlackHole = false;
   /** Nothing is read from the server: what it sends fills the buffers of the kernel, then it can't send more. */
@@ -135,6 +139,9 @@ export class TcpProxy {
   /** @param {import('node:net').Socket} from @param {import('node:net').Socket} to @param {Direction} direction @param {Link} link */
   #pass(from, to, direction, link) {
     let onTheWay = 0;
+    /** When what is on the way has been passed on, at the rate of the link. */
+    let freeAt = 0;
+    const mostOnTheWay = () => (this.rate[direction] === Infinity ? inFlightBytesMax : slowInFlightBytesMax);
     /** What is late goes on in order. @type {{ due: number, bytes: number, send: () => void }[]} */
     const late = [];
     let isWaiting = false;
@@ -149,15 +156,16 @@ export class TcpProxy {
         }
         late.shift();
         onTheWay -= first.bytes;
-        if (from.isPaused() && onTheWay < inFlightBytesMax && !(this.#isStalled && direction === 'down')) from.resume();
+        if (from.isPaused() && onTheWay < mostOnTheWay() && !(this.#isStalled && direction === 'down')) from.resume();
         first.send();
       }
     };
     /** @param {number} bytes @param {() => void} send */
     const later = (bytes, send) => {
       onTheWay += bytes;
-      if (onTheWay >= inFlightBytesMax) from.pause();
-      late.push({ due: performance.now() + this.delayMs, bytes, send });
+      if (onTheWay >= mostOnTheWay()) from.pause();
+      freeAt = Math.max(freeAt, performance.now()) + bytes / this.rate[direction];
+      late.push({ due: freeAt + this.delayMs, bytes, send });
       if (!isWaiting) arrive();
     };
     from.on('data', (bytes) => {

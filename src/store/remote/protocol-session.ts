@@ -3,7 +3,7 @@ import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream, ty
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { StoreError, messageOf } from '../../errors.js';
-import { isConnected } from '../../os/socket-state.js';
+import { isConnected, unsentBytes } from '../../os/socket-state.js';
 import type { JsonValue } from '../../format/json.js';
 import { dataOf, refusalOf } from './answers.js';
 import { abortError, abortable } from './back-off.js';
@@ -76,6 +76,9 @@ class Http2ProtocolSession implements ProtocolSession {
     this.#watch = new SilenceWatch(options.timeoutMs, {
       get bytesRead() {
         return (socket as TLSSocket).bytesRead;
+      },
+      get unsentBytes() {
+        return unsentBytes(socket as TLSSocket);
       },
       get isConnected() {
         return isConnected(socket as TLSSocket);

@@ -7,6 +7,8 @@ const pollMsMax = 1000;
 
 export interface Watched {
   readonly bytesRead: number;
+  /** Written, and not gone yet. */
+  readonly unsentBytes: number;
   /** False when it is known to be broken. */
   readonly isConnected: boolean;
   ping(answered: () => void): void;
@@ -23,6 +25,7 @@ export class SilenceWatch {
   #progress = 0;
   #alive = 0;
   #bytesRead = 0;
+  #unsentBytes = 0;
   #isPinging = false;
 
   constructor(silentMsMax: number, watched: Watched) {
@@ -73,9 +76,12 @@ export class SilenceWatch {
       return;
     }
     const now = Date.now();
-    const { bytesRead } = this.#watched;
+    const { bytesRead, unsentBytes } = this.#watched;
     if (bytesRead !== this.#bytesRead) this.#alive = now;
+    // A whole window is one write: until all of it has gone there is no answer, and no PING leaves.
+    if (unsentBytes < this.#unsentBytes) this.progress();
     this.#bytesRead = bytesRead;
+    this.#unsentBytes = unsentBytes;
     const silent = now - (this.#readers > 0 ? Math.min(this.#progress, this.#alive) : this.#alive);
     const isTooLong = this.#isWaitedFor && now - this.#progress >= Math.max(writeMsMax, this.#silentMsMax);
     if (silent >= this.#silentMsMax || isTooLong) {

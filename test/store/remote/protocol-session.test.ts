@@ -33,12 +33,12 @@ afterEach(async () => {
   await small.close();
 });
 
-function open(port: number): Server {
+function open(port: number, ms = timeoutMs): Server {
   return openServer(parseRepository(`backup@pbs@127.0.0.1:${port}:store1`), {
     environment: { PBS_PASSWORD: 'secret' },
     fingerprint: certificate.fingerprint,
     warn: () => undefined,
-    timeoutMs,
+    timeoutMs: ms,
   });
 }
 
@@ -351,6 +351,34 @@ describe('a session', () => {
     const begun = Date.now();
     expect(await waiting).toMatchObject({ code: 'UNREACHABLE' });
     expect(Date.now() - begun).toBeLessThan(timeoutMs + 800);
+  });
+
+  it('lives while a slow link takes away what a large window lets in, and is given up when that stops', { timeout: 30_000 }, async () => {
+    const parts = Array.from({ length: 10 }, () => new Uint8Array(4 << 20));
+    small.settings = { ...small.settings, initialWindowSize: 64 << 20 };
+    small.connectionWindow = 64 << 20;
+    const patient = open(proxy.port, 1500);
+    try {
+      const wide = await patient.openSession('backup', { store: 'store1' });
+      small.stream = (stream, _headers, body) => {
+        if (stream.destroyed) return;
+        stream.respond({ ':status': 200 });
+        stream.end(JSON.stringify({ data: body.length }));
+      };
+      const upload = { method: 'POST', path: '/x', send: { kind: 'bytes', parts }, bytesMax: 100 } as const;
+      proxy.rate.up = 10_000;
+      const begun = Date.now();
+      expect(await wide.call(upload)).toBe(40 << 20);
+      expect(Date.now() - begun).toBeGreaterThan(3000);
+      const lost = failureOf(wide.call(upload));
+      await delay(500);
+      proxy.isBlackHole = true;
+      const holeBegun = Date.now();
+      expect(await lost).toMatchObject({ code: 'UNREACHABLE', message: expect.stringContaining('nothing came for') as string });
+      expect(Date.now() - holeBegun).toBeLessThan(1500 + 1000);
+    } finally {
+      await patient.close();
+    }
   });
 
   it('may wait for long without having something to wait for', async () => {
