@@ -40,9 +40,9 @@ async function tried(repository: string, access: ServerAccess, { askPassword, co
   return { ...access, ...learned };
 }
 
-/** Of a process that asks nobody. */
+/** Of a mount, which asks nobody. */
 export function openOptionsOf(access: ServerAccess | undefined, warn: (line: string) => void): OpenOptions {
   const { password, fingerprint, timeoutMs } = access ?? {};
   const environment = password === undefined ? process.env : { ...process.env, [serverPasswordVariable]: password };
-  return { environment, fingerprint, timeoutMs, warn };
+  return { environment, fingerprint, timeoutMs, isBounded: true, warn };
 }

@@ -9,7 +9,9 @@ export interface OpenOptions {
   readonly confirmFingerprint?: ((host: string, fingerprint: string) => Promise<boolean>) | undefined;
   /** Asks a person. Undefined where nobody can be asked. */
   readonly askPassword?: ((user: string) => Promise<string>) | undefined;
-  /** A read waits at most this long for the server, reconnections included. */
+  /** A read waits at most this long for the server, reconnections included, unless parts of answers come. */
   readonly timeoutMs?: number | undefined;
+  /** A read ends by then even so: the kernel waits for it. */
+  readonly isBounded?: boolean | undefined;
   readonly warn: (line: string) => void;
 }

@@ -1,6 +1,15 @@
-/** How many bytes should be under way at once: what the way to the server holds at the speed that it was seen to have. */
+/**
+ * How many bytes should be under way at once: what the way to the server holds at the speed that it was seen to have, and no more than come
+ * in time, as who asked for the last of them waits for all.
+ */
 
 const bytesMin = 32 << 20;
+/** Before anything was measured. */
+const bytesFirst = 8 << 20;
+/** A chunk of an image. */
+const bytesLeast = 4 << 20;
+/** Of the time that there is, as no link is always as fast as it was. */
+const timeShare = 1 / 4;
 const bytesMax = 128 << 20;
 /** Of what was measured before, when a new measurement comes. */
 const keptShare = 0.75;
@@ -13,6 +22,12 @@ export class FlowMeter {
   #sinceMs = 0;
   #bytes = 0;
   #bytesPerMs = 0;
+  readonly #inTimeMs: number;
+
+  /** `timeoutMs`: after which who waits for a chunk gives up. */
+  constructor(timeoutMs: number) {
+    this.#inTimeMs = timeoutMs * timeShare;
+  }
 
   begin(): void {
     if (this.#underWay++ === 0) this.#restart();
@@ -29,8 +44,10 @@ export class FlowMeter {
   }
 
   bytesInFlightMax(roundTripMs: number | undefined): number {
+    if (this.#bytesPerMs === 0) return bytesFirst;
     const held = this.#bytesPerMs * (roundTripMs ?? 0) * reserve;
-    return Math.round(Math.min(Math.max(held, bytesMin), bytesMax));
+    const inTime = Math.max(this.#bytesPerMs * this.#inTimeMs, bytesLeast);
+    return Math.round(Math.min(Math.max(held, bytesMin), bytesMax, inTime));
   }
 
   #restart(): void {

@@ -5,18 +5,29 @@ import { abortable, abortError, BackOff, wait } from './back-off.js';
 /** The kernel asks at once for a page that it could not read ahead, and is not to wait twice. */
 const sameAnswerMs = 300;
 
+export interface PatienceOptions {
+  readonly timeoutMs: number;
+  /** Who waits is not kept for longer than that by answers that come slowly. */
+  readonly isBounded: boolean;
+  readonly warn?: ((line: string) => void) | undefined;
+}
+
 export class Patience {
   readonly #timeoutMs: number;
+  readonly #isBounded: boolean;
   readonly #warn: (line: string) => void;
   /** That the server can't be reached, until it is. */
   #isTold = false;
   /** When the time of somebody was over, and why, unless somebody had an answer since. */
   #gaveUp: { readonly ms: number; readonly silence: StoreError } | undefined;
+  /** When part of an answer came. */
+  #progressMs = -Infinity;
   readonly #closing = new AbortController();
   readonly #running = new Set<AbortController>();
 
-  constructor(timeoutMs: number, warn: (line: string) => void = () => undefined) {
+  constructor({ timeoutMs, isBounded, warn = () => undefined }: PatienceOptions) {
     this.#timeoutMs = timeoutMs;
+    this.#isBounded = isBounded;
     this.#warn = warn;
   }
 
@@ -30,18 +41,29 @@ export class Patience {
     for (const each of this.#running) each.abort(new StoreError('CLOSED', 'the datastore was closed'));
   }
 
-  /** Rejects with UNREACHABLE when the timeout has passed without an answer, or just has for others; with anything else at once. */
+  /** Part of an answer has come, to whomever: sessions in which nothing comes end by themselves. */
+  progress(): void {
+    this.#progressMs = performance.now();
+  }
+
+  /** Rejects with UNREACHABLE when the timeout has passed without an answer, unless parts of answers may prolong it, or just has for others; with anything else at once. */
   async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.closed) throw new StoreError('CLOSED', 'the datastore was closed');
     if (this.#gaveUp !== undefined && performance.now() - this.#gaveUp.ms < sameAnswerMs) throw this.#gaveUp.silence;
     const over = new AbortController();
     let failure: unknown;
-    const timer = setTimeout(() => {
+    const ring = (): void => {
+      const leftMs = this.#isBounded ? 0 : this.#progressMs + this.#timeoutMs - performance.now();
+      if (leftMs > 0) {
+        timer = setTimeout(ring, leftMs);
+        return;
+      }
       const silence = this.#silence(failure);
       this.#gaveUp = { ms: performance.now(), silence };
       this.#tell(silence);
       over.abort(silence);
-    }, this.#timeoutMs);
+    };
+    let timer = setTimeout(ring, this.#timeoutMs);
     this.#running.add(over);
     try {
       for (const backOff = new BackOff(); ; ) {

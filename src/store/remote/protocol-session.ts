@@ -36,6 +36,8 @@ export interface ProtocolSessionOptions {
   /** Nothing passes for so long: the connection is given up. */
   readonly timeoutMs: number;
   readonly roundTrips: RoundTrips;
+  /** Called for each part of an answer. */
+  readonly progress?: (() => void) | undefined;
 }
 
 /** UNREACHABLE if the connection breaks before it can be used. */
@@ -180,6 +182,7 @@ class Http2ProtocolSession implements ProtocolSession {
         if (body === undefined) return end(this.#tooLong(request));
         stream.on('data', (part: Buffer) => {
           this.#watch.progress();
+          this.#options.progress?.();
           if (!body.add(part) && status === 200) end(this.#tooLong(request));
         });
         stream.once('end', () => {

@@ -13,6 +13,15 @@ import type { SnapshotReaders } from './snapshot-readers.js';
 /** Of a chunk that is named, other places to ask when the first one fails. */
 const placesTriedMax = 4;
 
+export interface RemoteChunksParts {
+  readonly api: ServerApi;
+  readonly readers: SnapshotReaders;
+  /** In which all that is under way at once has to come. */
+  readonly timeoutMs: number;
+  /** Has add() called for all indexes of a snapshot. */
+  readonly readIndexes: (snapshot: SnapshotName) => Promise<void>;
+}
+
 export class RemoteChunks implements FetchedChunks {
   readonly kind = 'fetched';
   /** More do not make it faster (protocol, section 12.3). */
@@ -24,13 +33,13 @@ export class RemoteChunks implements FetchedChunks {
   readonly #readIndexes: (snapshot: SnapshotName) => Promise<void>;
   /** Held snapshots of which all indexes were read, so that chunks of which only the digest is known are found. */
   readonly #searched = new Map<string, Promise<void>>();
-  readonly #flow = new FlowMeter();
+  readonly #flow: FlowMeter;
 
-  /** `readIndexes` has add() called for all indexes of a snapshot. */
-  constructor(api: ServerApi, readers: SnapshotReaders, readIndexes: (snapshot: SnapshotName) => Promise<void>) {
+  constructor({ api, readers, timeoutMs, readIndexes }: RemoteChunksParts) {
     this.#api = api;
     this.#readers = readers;
     this.#readIndexes = readIndexes;
+    this.#flow = new FlowMeter(timeoutMs);
   }
 
   get bytesInFlightMax(): number {

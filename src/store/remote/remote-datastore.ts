@@ -35,6 +35,8 @@ export interface RemoteOptions {
   /** The repository, without secrets. */
   readonly location: string;
   readonly timeoutMs: number;
+  /** As in OpenOptions. */
+  readonly isBounded?: boolean | undefined;
   readonly warn?: (line: string) => void;
 }
 
@@ -51,16 +53,16 @@ export class RemoteDatastore implements Datastore {
   /** Made here and not on the server, where a group begins with its first snapshot. */
   readonly #planned = new Map<string, GroupName>();
 
-  constructor({ api, location, timeoutMs, warn }: RemoteOptions) {
+  constructor({ api, location, timeoutMs, isBounded = false, warn }: RemoteOptions) {
     this.location = location;
     this.api = api;
-    this.#patience = new Patience(timeoutMs, warn);
+    this.#patience = new Patience({ timeoutMs, isBounded, warn });
     this.#poll = new ListingPoll((listedMs) => this.listings.renew(listedMs));
     this.listings = new Listings(api, (directories) => {
       this.#poll.tell(directories);
     });
     this.readers = new SnapshotReaders(api, this.#patience);
-    this.#chunks = new RemoteChunks(api, this.readers, (snapshot) => this.#indexesOf(snapshot));
+    this.#chunks = new RemoteChunks({ api, readers: this.readers, timeoutMs, readIndexes: (snapshot) => this.#indexesOf(snapshot) });
     this.#ahead = new ChunksAhead(this.#chunks);
   }
 
@@ -261,5 +263,6 @@ export class RemoteDatastore implements Datastore {
 export async function openRemoteDatastore(repository: Repository, options: OpenOptions): Promise<RemoteDatastore> {
   const { defaultTimeoutMs, openServer } = await import('./server.js');
   const api = openServer(repository, options);
-  return new RemoteDatastore({ api, location: formatRepository(repository), timeoutMs: options.timeoutMs ?? defaultTimeoutMs, warn: options.warn });
+  const { timeoutMs = defaultTimeoutMs, isBounded, warn } = options;
+  return new RemoteDatastore({ api, location: formatRepository(repository), timeoutMs, isBounded, warn });
 }

@@ -10,6 +10,11 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface SessionOptions extends CallOptions {
+  /** Called for each part of an answer. */
+  readonly progress?: (() => void) | undefined;
+}
+
 export interface ServerState {
   readonly connected: boolean;
   /** Of the last attempt that failed, until one succeeds. */
@@ -35,7 +40,7 @@ export interface ServerApi {
   /** GET of a raw answer of at most `bytesMax`. Repeated and rejected as call(). */
   download(path: string, parameters: Parameters, bytesMax: number, options?: CallOptions): Promise<Buffer>;
   /** Rejects as call(). */
-  openSession(protocol: 'backup' | 'reader', parameters: Parameters, options?: CallOptions): Promise<ProtocolSession>;
+  openSession(protocol: 'backup' | 'reader', parameters: Parameters, options?: SessionOptions): Promise<ProtocolSession>;
   state(): ServerState;
   close(): Promise<void>;
 }

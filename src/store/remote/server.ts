@@ -14,7 +14,7 @@ import { openProtocolSession } from './protocol-session.js';
 import { proxyOf } from './proxy.js';
 import { jsonBody, queryText } from './query.js';
 import { RoundTrips } from './round-trips.js';
-import type { CallOptions, Parameters, ProtocolSession, ServerApi, ServerState } from './server-api.js';
+import type { CallOptions, Parameters, ProtocolSession, ServerApi, ServerState, SessionOptions } from './server-api.js';
 import { ServerHealth } from './server-health.js';
 import { TicketAuthentication } from './ticket-authentication.js';
 import { TokenAuthentication } from './token-authentication.js';
@@ -102,9 +102,9 @@ export class Server implements ServerApi {
     return Buffer.from(body.buffer, body.byteOffset, body.length);
   }
 
-  async openSession(protocol: 'backup' | 'reader', parameters: Parameters, { signal }: CallOptions = {}): Promise<ProtocolSession> {
+  async openSession(protocol: 'backup' | 'reader', parameters: Parameters, { signal, progress }: SessionOptions = {}): Promise<ProtocolSession> {
     const whole = this.#signal(signal);
-    return await this.#repeatedly(protocol === 'reader', whole, async (timeoutMs) => await this.#upgrade(protocol, parameters, { signal: whole, timeoutMs }));
+    return await this.#repeatedly(protocol === 'reader', whole, async (timeoutMs) => await this.#upgrade(protocol, parameters, { signal: whole, timeoutMs, progress }));
   }
 
   /** Asks for a ticket, or tries the token, so that a wrong password shows. */
@@ -158,7 +158,7 @@ export class Server implements ServerApi {
     return answer.body;
   }
 
-  async #upgrade(protocol: 'backup' | 'reader', parameters: Parameters, limits: Pick<Sent, 'signal' | 'timeoutMs'>): Promise<ProtocolSession> {
+  async #upgrade(protocol: 'backup' | 'reader', parameters: Parameters, { progress, ...limits }: Pick<Sent, 'signal' | 'timeoutMs'> & SessionOptions): Promise<ProtocolSession> {
     // The path begins as all other clients have it.
     const sent: Sent = { method: 'GET', path: `//api2/json/${protocol}${queryText(parameters)}`, contentType: form, ...limits };
     const upgraded = await this.#authenticated(sent, (headers) =>
@@ -166,7 +166,7 @@ export class Server implements ServerApi {
     );
     const what = `${this.#what}: ${protocol} session`;
     if (!('socket' in upgraded)) throw refusalOf(upgraded, what);
-    const session = await openProtocolSession(upgraded, { what, timeoutMs: this.#timeoutMs, roundTrips: this.#roundTrips });
+    const session = await openProtocolSession(upgraded, { what, timeoutMs: this.#timeoutMs, roundTrips: this.#roundTrips, progress });
     this.#sessions.add(session);
     void session.ended.then((error) => {
       this.#sessions.delete(session);

@@ -30,12 +30,15 @@ export class SnapshotReader {
   readonly path: string;
   readonly snapshot: SnapshotName;
   readonly #api: ServerApi;
+  readonly #progress: () => void;
   #opening: Promise<OpenSession> | undefined;
   #open: OpenSession | undefined;
 
-  constructor(api: ServerApi, snapshot: SnapshotName) {
+  /** `progress` is called for each part of an answer. */
+  constructor(api: ServerApi, snapshot: SnapshotName, progress: () => void) {
     this.path = snapshotPath(snapshot);
     this.#api = api;
+    this.#progress = progress;
     this.snapshot = snapshot;
   }
 
@@ -92,7 +95,7 @@ export class SnapshotReader {
 
   #openSession(): Promise<OpenSession> {
     const parameters = { store: this.#api.repository.store, debug: false, ...snapshotParameters(this.snapshot) };
-    const opening = this.#api.openSession('reader', parameters).then((session): OpenSession => ({ session, indexes: new Map() }));
+    const opening = this.#api.openSession('reader', parameters, { progress: this.#progress }).then((session): OpenSession => ({ session, indexes: new Map() }));
     const mine = opening.then(
       (open) => {
         if (this.#opening === mine) {

@@ -26,6 +26,9 @@ interface Slot {
 export class SnapshotReaders {
   readonly #api: ServerApi;
   readonly #patience: Patience;
+  readonly #progress = (): void => {
+    this.#patience.progress();
+  };
   /** Least recently used first. */
   readonly #slots = new Map<string, Slot>();
   #waiting: (() => void)[] = [];
@@ -105,7 +108,7 @@ export class SnapshotReaders {
 
   #slot(snapshot: SnapshotName): Slot {
     const key = snapshotPath(snapshot);
-    const slot = this.#slots.get(key) ?? { reader: new SnapshotReader(this.#api, snapshot), users: 0, holders: 0, usedMs: 0 };
+    const slot = this.#slots.get(key) ?? { reader: new SnapshotReader(this.#api, snapshot, this.#progress), users: 0, holders: 0, usedMs: 0 };
     this.#slots.delete(key);
     this.#slots.set(key, slot);
     return slot;
