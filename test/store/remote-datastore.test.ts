@@ -128,6 +128,15 @@ describe('what is not there', () => {
     expect(await codeAndText(store.blob(snapshot, 'nothing.blob'))).toBe(`NOT_FOUND ${snapshotPath(snapshot)} has no file nothing.blob`);
   });
 
+  test('namespaces of a server that knows none are none', async () => {
+    const server = await served(storePath('sample'));
+    server.lacks.add('namespace');
+    const store = await opened(server);
+    expect(await store.namespaces([])).toEqual([]);
+    expect((await store.groups([])).length).toBeGreaterThan(0);
+    expect(await codeAndText(store.namespaces(['a']))).toMatch(/^NOT_FOUND there is no namespace a in/);
+  });
+
   test('answers that make no sense are refused, unknown members are not', async () => {
     const server = await served(storePath('sample'));
     const store = await opened(server);

@@ -49,6 +49,8 @@ export class RecordingServer {
   readonly requests: string[] = [];
   /** In place of what the store has: by method and path from the datastore on, `GET groups`. */
   readonly answers = new Map<string, Handler>();
+  /** Calls of a datastore that it does not know, as if it were older: `namespace`. */
+  readonly lacks = new Set<string>();
   /** By UPID. */
   readonly tasks = new Map<string, { readonly status: () => object; readonly lines: readonly string[] }>();
   /** Whether files come without a session too. */
@@ -158,6 +160,7 @@ export class RecordingServer {
     if (upid !== undefined) return this.#task(decodeURIComponent(upid), about, query);
     const [, store, what = ''] = /^\/api2\/json\/admin\/datastore\/([^/]+)\/([a-z-]+)$/.exec(path) ?? [];
     if (store !== storeName) throw new Refused(400, `no such datastore '${store}'`);
+    if (this.lacks.has(what)) throw new Refused(404, 'Path not found');
     const answer = this.answers.get(`${method} ${what}`);
     if (answer !== undefined) return await answer(query, body);
     if (method !== 'GET' || !listed.has(what)) return await this.#administered(`${method} ${what}`, query, body);

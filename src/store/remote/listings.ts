@@ -122,7 +122,13 @@ export class Listings {
 
   async #childrenOf(parent: Namespace): Promise<readonly string[]> {
     const parameters = { parent: parent.length === 0 ? undefined : formatNamespace(parent), 'max-depth': 1 };
-    return readNamespaces(await this.#api.call('GET', storePath(this.#api, 'namespace'), parameters), parent);
+    try {
+      return readNamespaces(await this.#api.call('GET', storePath(this.#api, 'namespace'), parameters), parent);
+    } catch (error) {
+      // Servers before 2.2 know no namespaces.
+      if (parent.length === 0 && error instanceof ServerRefusal && error.status === 404) return [];
+      throw error;
+    }
   }
 
   /** A server says the same of everything that is not there, in words: what is missing is found out by asking what there is. */
