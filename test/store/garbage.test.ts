@@ -1,6 +1,5 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { chunkPath } from '../../src/format/chunk-path.js';
 import { snapshotPath } from '../../src/format/snapshot-name.js';
@@ -170,25 +169,6 @@ describe('garbage collection', () => {
       expect(both.find(({ status }) => status === 'rejected')).toMatchObject({ reason: refusal });
       await session?.abort();
     }
-  });
-
-  test('other processes are kept out by who collects, and by who writes, in whatever order they end', async () => {
-    const directory = emptyStore();
-    const store = await openStore(directory);
-    const lock = join(directory, '.lock');
-    const free = (): boolean[] => (['shared', 'exclusive'] as const).map((kind) => canLock('records', kind, lock));
-    const first = await begin(store, hostSnapshot(time));
-    const running = collect(store);
-    await setTimeout(300);
-    const second = await begin(store, hostSnapshot(time, 'other'));
-    await first.abort();
-    expect(free()).toEqual([false, false]);
-    await running;
-    expect(free()).toEqual([true, false]);
-    await collect(store);
-    expect(free()).toEqual([true, false]);
-    await second.abort();
-    expect(free()).toEqual([true, true]);
   });
 
   test('what a session of this process has touched since it began stays', async () => {
