@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { decodeBlob } from '../codec/blob-decoder.js';
 import { codeOf, messageOf, StoreError } from '../errors.js';
-import { decodeBlobHeader } from '../format/blob.js';
+import { blobBytesMax, decodeBlobHeader } from '../format/blob.js';
 import type { ManifestFile } from '../format/manifest.js';
 import { snapshotPath } from '../format/snapshot-name.js';
 import type { ArchiveContext } from './archive-context.js';
@@ -16,12 +16,13 @@ export interface OpenBlob {
   readonly doubt: string | undefined;
 }
 
-/** `listed`: what the manifest says; it says nothing of itself and of a log that was sent afterwards. */
+/** `listed`: what the manifest says; it says nothing of itself and of a log that was sent afterwards. `bytesMax`: of the content, which is all in memory. */
 export async function openBlob(
   context: ArchiveContext,
   state: SnapshotState,
   fileName: string,
   listed: ManifestFile | undefined,
+  bytesMax = blobBytesMax,
 ): Promise<OpenBlob> {
   const path = `${snapshotPath(state.snapshot)}/${fileName}`;
   const bytes = await context.store.blob(state.snapshot, fileName);
@@ -29,7 +30,7 @@ export async function openBlob(
   if (refusal !== undefined && !context.salvage) throw refusal;
   try {
     const key = decodeBlobHeader(bytes).encrypted ? requiredKey(context, state, path) : undefined;
-    const content = decodeBlob(bytes, await context.zstd, key);
+    const content = decodeBlob(bytes, await context.zstd, key, bytesMax);
     return { content, storedBytes: bytes.length, doubt: refusal === undefined ? undefined : messageOf(refusal) };
   } catch (error) {
     // requiredKey() has said what is missing.

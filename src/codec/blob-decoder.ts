@@ -6,9 +6,8 @@ import { CryptoError, FormatError } from '../errors.js';
 import { chunkBytesMax, decodeBlobHeader, type BlobHeader } from '../format/blob.js';
 import { decompressAtMost, type Zstd } from '../os/zstd/zstd.js';
 
-
-/** The content, at most 16 MiB as a server takes it. FormatError for damage; KEY_REQUIRED or BAD_TAG if it is encrypted. */
-export function decodeBlob(bytes: Buffer, zstd: Zstd, key: EncryptionKey | undefined): Buffer {
+/** The content, at most `bytesMax`. FormatError for damage, or more; KEY_REQUIRED or BAD_TAG if it is encrypted. */
+export function decodeBlob(bytes: Buffer, zstd: Zstd, key: EncryptionKey | undefined, bytesMax = chunkBytesMax): Buffer {
   const header = checkBlob(bytes);
   let payload = bytes.subarray(header.payloadOffset);
   if (header.iv !== undefined && header.tag !== undefined) {
@@ -17,8 +16,8 @@ export function decodeBlob(bytes: Buffer, zstd: Zstd, key: EncryptionKey | undef
     decryptInto(key.encKey, header.iv, header.tag, payload, clear);
     payload = clear;
   }
-  if (header.compressed) return decompressAtMost(zstd, payload, chunkBytesMax);
-  if (payload.length > chunkBytesMax) throw new FormatError('LIMIT_EXCEEDED', `a blob of ${payload.length} bytes is larger than any server takes`);
+  if (header.compressed) return decompressAtMost(zstd, payload, bytesMax);
+  if (payload.length > bytesMax) throw new FormatError('LIMIT_EXCEEDED', `a blob of ${payload.length} bytes is larger than the ${bytesMax} that are decoded here`);
   return payload;
 }
 

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { decodeBlob } from '../../src/codec/blob-decoder.js';
 import { EncryptionKey } from '../../src/crypto/encryption-key.js';
+import { blobBytesMax } from '../../src/format/blob.js';
 import { encodeBlob, wrapPayload, zstd } from '../support/chunks.js';
 import { noise, text } from '../support/random.js';
 
@@ -64,10 +65,14 @@ test('an encrypted blob needs its key', () => {
   expect(decodeBlob(file, zstd, key).equals(plainText)).toBe(true);
 });
 
-test('a blob that decodes to more than 16 MiB is refused', () => {
+test('a blob that decodes to more than 16 MiB is refused, unless more is asked for', () => {
   const most = text('most', 1 << 24);
   expect(decodeBlob(encodeBlob(most), zstd, undefined).equals(most)).toBe(true);
   expect(() => decodeBlob(encodeBlob(Buffer.alloc((1 << 24) + 1)), zstd, undefined)).toThrow(expect.objectContaining({ code: 'BAD_STRUCTURE' }));
   const raw = wrapPayload(noise('raw', (1 << 24) + 1), { compressed: false });
   expect(() => decodeBlob(raw, zstd, undefined)).toThrow(expect.objectContaining({ code: 'LIMIT_EXCEEDED' }));
+  for (const content of [noise('raw', 20_000_000), text('large', 20_000_000), Buffer.alloc(blobBytesMax)]) {
+    expect(decodeBlob(encodeBlob(content), zstd, undefined, blobBytesMax).equals(content)).toBe(true);
+  }
+  expect(() => decodeBlob(encodeBlob(Buffer.alloc(blobBytesMax + 1)), zstd, undefined, blobBytesMax)).toThrow(expect.objectContaining({ code: 'BAD_STRUCTURE' }));
 });

@@ -10,8 +10,9 @@ import { eventually, isAlive, pbsfs, type Ended } from '../support/command.js';
 import { keyPath } from '../support/fixtures.js';
 import { canMount } from '../support/mounted-everything.js';
 import { makeOddTree } from '../support/odd-trees.js';
+import { madeStore } from '../support/made-stores.js';
 import { emptyStore } from '../support/new-snapshots.js';
-import { noise, Random, seed } from '../support/random.js';
+import { noise, Random, seed, text } from '../support/random.js';
 import { scratchDirectory } from '../support/scratch.js';
 import { beginStaging, commit, eventsOf, isMounted, mountToStage, rsyncDifferences, type StagedMount } from '../support/staged-mount.js';
 import type { Place } from '../support/store-table.js';
@@ -175,6 +176,17 @@ describe.skipIf(!canMount)(`seed ${seed}`, () => {
     expect(statSync(join(at, 'latest/tree.pxar/large')).size).toBe(30 << 20);
     execFileSync('cmp', [join(source, 'large'), join(at, 'latest/tree.pxar/large')]);
     execFileSync('cmp', [image, join(at, 'latest/disk.img')]);
+    await mount.unmount();
+  });
+
+  test('a blob that decodes to more than can be staged is shown, but not staged', { timeout: 60_000 }, async () => {
+    const large = text('large', 20_000_000);
+    const mount = await mountToStage({ store: madeStore({ blobs: { 'large.log': large } }) });
+    expect(readFileSync(join(mount.mountPoint, 'host/made/latest/large.log')).equals(large)).toBe(true);
+    const staged = await stage(mount, [], 'host/made');
+    expect(staged.status).not.toBe(0);
+    expect(staged.stderr).toMatch(/large\.log has 20000000 bytes, more than the 16 MiB/);
+    expect(readdirSync(join(mount.mountPoint, 'host/made'))).not.toContain('staging');
     await mount.unmount();
   });
 

@@ -7,13 +7,15 @@ import { exitStatuses } from '../../src/cli/exit-status.js';
 import { archiveOf, fifo, metadata } from '../support/archives.js';
 import { eventually, isAlive, pbsfs, program, runProgram, start, type Ended } from '../support/command.js';
 import { addFile, madeSnapshot, madeStore, writtenArchive } from '../support/made-stores.js';
-import { noise } from '../support/random.js';
+import { noise, text } from '../support/random.js';
 import { scratchDirectory } from '../support/scratch.js';
 import { keyPath, storePath } from '../support/fixtures.js';
 
 const nobody = 65_534;
 const big = noise('big', 12 << 20);
 const disk = Buffer.concat([noise('disk', 4 << 20), Buffer.alloc(8 << 20), Buffer.from('end')]);
+/** More than is uploaded, but not when it is encoded. */
+const large = text('large', 20_000_000);
 const privileged = writtenArchive((writer) => {
   addFile(writer, 'own', 'own', { uid: nobody, gid: nobody });
   addFile(writer, 'other', 'other', { uid: 0, gid: 0, mode: 0o104755, flags: { hi: 0, lo: 0x40_0000 } });
@@ -23,7 +25,7 @@ const privileged = writtenArchive((writer) => {
 const store = madeStore({
   archives: { root: archiveOf({ etc: { ssh: { config: 'c' }, passwd: 'p' }, fifo, link: { to: 'etc' } }, 2), big: archiveOf({ big, z: 'z' }), privileged },
   images: { 'disk.img': disk },
-  blobs: { 'notes.conf': Buffer.from('notes') },
+  blobs: { 'notes.conf': Buffer.from('notes'), 'large.log': large },
 });
 execFileSync('chmod', ['-R', 'a+rX', store]);
 
@@ -47,6 +49,15 @@ test('a part of one, with events', async () => {
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   expect(readdirSync(join(target, 'etc'))).toEqual(['ssh']);
   expect(events(stdout).at(-1)).toMatchObject({ event: 'finished', archive: 'root.pxar', files: 1, directories: 2, bytes: 1, warnings: 0, failures: 0 });
+});
+
+test('a blob of more than 16 MiB', async () => {
+  const target = place();
+  expect(await restore('large.log', target)).toMatchObject({ status: 0 });
+  expect(readFileSync(target).equals(large)).toBe(true);
+  const read = await pbsfs(['cat', store, `${madeSnapshot}/large.log`]);
+  expect(read.stderr).toBe('');
+  expect(read.bytes.equals(large)).toBe(true);
 });
 
 test('a target that is not empty: what was restored says the exit status', async () => {

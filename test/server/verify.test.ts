@@ -7,7 +7,9 @@ import type { SnapshotName } from '../../src/format/snapshot-name.js';
 import type { Datastore } from '../../src/store/datastore.js';
 import { openLocalDatastore } from '../../src/store/local/local-datastore.js';
 import { callsOf, ended, everything, type CallsOfDatastore } from '../support/datastore-calls.js';
+import { madeStore } from '../support/made-stores.js';
 import { noServer } from '../support/new-snapshots.js';
+import { text } from '../support/random.js';
 import { copyOfStore } from '../support/scratch.js';
 
 let store: Datastore;
@@ -72,6 +74,15 @@ test('a snapshot that is whole, and one that was verified', async () => {
   expect(item?.verification).toEqual({ state: 'ok', upid: first.upid });
   expect((await verify(snap(snapshot))).text).toMatch(/skipped, it was verified before/);
   expect((await verify({ ...snap(snapshot), 'outdated-after': 1 })).text).toMatch(/skipped/);
+});
+
+test('a blob that decodes to more than can be uploaded', async () => {
+  const directory = madeStore({ blobs: { 'large.log': text('large', 20_000_000) } });
+  writeFileSync(join(directory, 'host/made/owner'), 'root@pam\n');
+  store = await openLocalDatastore(directory, { server: noServer });
+  calls = callsOf(store);
+  expect(await verify({ 'ignore-verified': false })).toMatchObject({ outcome: 'OK', text: expect.stringMatching(/: ok\n/) as string });
+  expect((await listed())[0]?.verification).toMatchObject({ state: 'ok' });
 });
 
 test('with as many threads as the client says', async () => {

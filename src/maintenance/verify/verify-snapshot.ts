@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { checkBlob, decodeBlob } from '../../codec/blob-decoder.js';
 import { FormatError, StoreError, codeOf, messageOf } from '../../errors.js';
 import { archiveKind, manifestFileName } from '../../format/archive-name.js';
+import { blobBytesMax } from '../../format/blob.js';
 import { parseManifest, type Manifest, type ManifestFile, type VerifyState } from '../../format/manifest.js';
 import { snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
 import { loadZstd } from '../../os/zstd/zstd.js';
@@ -103,7 +104,7 @@ async function verifyBlob(store: Datastore, snapshot: SnapshotName, { filename, 
   if (bytes.length !== size) throw mismatch(`it has ${bytes.length} bytes`, `${size}`);
   const digest = createHash('sha256').update(bytes).digest('hex');
   if (digest !== csum) throw mismatch(`it has the checksum ${digest}`, csum);
-  if (!checkBlob(bytes).encrypted) decodeBlob(bytes, await loadZstd(), undefined);
+  if (!checkBlob(bytes).encrypted) decodeBlob(bytes, await loadZstd(), undefined, blobBytesMax);
 }
 
 async function verifyIndex({ store, chunks, administration, signal }: VerifyOptions, snapshot: SnapshotName, file: ManifestFile, tell: (line: string) => void): Promise<number> {

@@ -5,6 +5,7 @@ import { openBlob } from '../../archive/blob-opener.js';
 import { openStream } from '../../archive/stream-opener.js';
 import { StoreError } from '../../errors.js';
 import { archiveKind, clientLogFileName, logicalName, manifestFileName } from '../../format/archive-name.js';
+import { chunkBytesMax } from '../../format/blob.js';
 import { indexBytesMax } from '../../format/chunk-index.js';
 import { isSafeId } from '../../format/safe-id.js';
 import { snapshotPath } from '../../format/snapshot-name.js';
@@ -49,7 +50,8 @@ async function decoded({ context, state }: Browsed, name: string): Promise<Answe
   const unlisted = [manifestFileName, clientLogFileName].find((fileName) => fileName === name || logicalName(fileName) === name);
   const fileName = listed?.filename ?? unlisted;
   if (fileName === undefined) throw new StoreError('NOT_FOUND', `there is no file ${name} in ${snapshotPath(state.snapshot)}`);
-  if (listed === undefined || archiveKind(fileName) === 'blob') return { bytes: (await openBlob(context, state, fileName, listed)).content };
+  // Many may be on their way at once.
+  if (listed === undefined || archiveKind(fileName) === 'blob') return { bytes: (await openBlob(context, state, fileName, listed, chunkBytesMax)).content };
   const { stream } = await openStream(context, state, listed);
   const content = contentBytes({ stream, offset: 0, size: stream.size }, () => {
     stream.close();

@@ -9,6 +9,7 @@ import type { BackupObserver } from '../../backup/backup-request.js';
 import type { EncryptionKey } from '../../crypto/encryption-key.js';
 import { FileError, StoreError, codeOf } from '../../errors.js';
 import { catalogFileName, logicalName } from '../../format/archive-name.js';
+import { chunkBytesMax } from '../../format/blob.js';
 import { snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
 import { setXattr } from '../../os/xattrs.js';
 import { restoreArchive } from '../../restore/archive-restore.js';
@@ -152,6 +153,7 @@ async function stageImage(request: StageRequest, state: SnapshotState, content: 
 
 async function stageBlob({ context, spool }: StageRequest, state: SnapshotState, { name, files: [file] }: SnapshotContent): Promise<Staged> {
   const { content } = await openBlob(context, state, file.filename, file);
+  if (content.length > chunkBytesMax) throw new FileError('TOO_LARGE', `${name} has ${content.length} bytes, more than the 16 MiB of a blob that can be staged`);
   writeFileSync(join(spool.top, name), content, { mode: fileMode, flag: 'wx' });
   return { bytes: content.length, bytesReused: 0 };
 }
