@@ -1,5 +1,6 @@
 /** What all connections of a server share. */
 import type { Datastore } from '../store/datastore.js';
+import type { UserSource } from './access/users.js';
 import type { AuditLog } from './audit-log.js';
 import type { Metrics } from './metrics.js';
 import type { Tasks } from './tasks.js';
@@ -13,6 +14,7 @@ export interface ServedStore {
 
 export interface ServerContext {
   readonly stores: ReadonlyMap<string, ServedStore>;
+  readonly users: UserSource;
   readonly tasks: Tasks;
   readonly audit: AuditLog;
   readonly metrics: Metrics;

@@ -50,7 +50,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const tickets = new Tickets(await readTicketKey(join(dirname(usersPath), 'ticket.key')));
   const tasks = new TaskList();
   const metrics = new Metrics();
-  const context: ServerContext = { stores: new Map(options.stores.map((store) => [store.name, store])), tasks, audit, metrics, log };
+  const context: ServerContext = { stores: new Map(options.stores.map((store) => [store.name, store])), users, tasks, audit, metrics, log };
   const authenticator = new Authenticator(users, tickets);
   const sessions = new OpenSessions(options.offers.protocols, context);
   const endpoints = [...generalEndpoints, ...accessEndpoints(authenticator), ...taskEndpoints(tasks), ...options.offers.endpoints];

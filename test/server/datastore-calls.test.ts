@@ -160,10 +160,14 @@ test('notes, protection, removal, and who may', async () => {
 });
 
 test('a group goes to a token and back, to others only by who may change all', async () => {
-  const give = (who: string, rights: Rights, owner: string): Promise<number> => calls.status(who, rights, 'POST', 'change-owner', { ...group, 'new-owner': owner });
+  const own = callsOf(store, { [anna]: ['one', 'two'], 'bert@pbs': ['token'] });
+  const give = (who: string, rights: Rights, owner: string): Promise<number> => own.status(who, rights, 'POST', 'change-owner', { ...group, 'new-owner': owner });
   expect(await give(anna, backup, 'anna@pbs!one')).toBe(200);
   expect(await give(anna, backup, 'anna@pbs!two')).toBe(200);
   expect(await give('anna@pbs!one', backup, 'anna@pbs!one')).toBe(401);
+  for (const owner of [anna, 'anna@pbs!one', 'anna@pbs!two']) expect(await give('anna@pbs!two', backup, owner)).toBe(401);
+  expect(await give(anna, backup, 'anna@pbs!three')).toBe(400);
+  expect((await store.groupFacts(hostSnapshot(time))).owner).toBe('anna@pbs!two');
   expect(await give(anna, backup, 'anna@pbs')).toBe(200);
   expect(await give(anna, backup, 'bert@pbs')).toBe(401);
   expect(await give('bert@pbs', backup, 'bert@pbs!token')).toBe(401);

@@ -1,5 +1,6 @@
 /** Calls of the JSON API straight to their endpoints, as one caller or another. */
 import type { Namespace } from '../../src/format/namespace.js';
+import type { UserRecord } from '../../src/server/access/users.js';
 import type { AuditRecord } from '../../src/server/audit-log.js';
 import { privileges, type Caller, type Privilege } from '../../src/server/caller.js';
 import { datastoreEndpoints } from '../../src/server/datastore/endpoints.js';
@@ -30,10 +31,12 @@ export interface CallsOfDatastore {
   status(who: string, rights: Rights, method: string, path: string, parameters?: Readonly<Record<string, string | number | boolean>>, body?: Buffer): Promise<number>;
 }
 
-export function callsOf(datastore: Datastore): CallsOfDatastore {
+/** `users`: tokens by user, who can be given what somebody owns. */
+export function callsOf(datastore: Datastore, users: Readonly<Record<string, readonly string[]>> = {}): CallsOfDatastore {
   const [audit, lines, tasks]: [AuditRecord[], string[], TaskList] = [[], [], new TaskList()];
   const context: ServerContext = {
     stores: new Map([['store1', { name: 'store1', path: datastore.location, datastore }]]),
+    users: { current: () => Promise.resolve(new Map(Object.entries(users).map(([id, tokens]) => [id, userWith(tokens)]))) },
     tasks,
     audit: { write: (record) => audit.push(record) },
     metrics: new Metrics(),
@@ -68,6 +71,10 @@ export function callsOf(datastore: Datastore): CallsOfDatastore {
       }
     },
   };
+}
+
+function userWith(tokens: readonly string[]): UserRecord {
+  return { password: undefined, grants: [], tokens: new Map(tokens.map((name) => [name, { secret: '', grants: [] }])) };
 }
 
 function callerOf(authId: string, rights: Rights): Caller {

@@ -9,7 +9,7 @@ import { FailedLogins } from './failed-logins.js';
 import { callerOf } from './known-caller.js';
 import { verifySecret } from './secret-hash.js';
 import { ticketPrefix, type Tickets } from './tickets.js';
-import type { Users } from './users.js';
+import type { UserSource } from './users.js';
 
 export const authenticationFailed = 'authentication failed';
 
@@ -47,7 +47,7 @@ export class Authenticator {
   readonly #cacheKey = randomBytes(32);
 
   constructor(
-    private readonly users: { current(): Promise<Users> },
+    private readonly users: UserSource,
     private readonly tickets: Tickets,
     private readonly failedLogins = new FailedLogins(),
   ) {}

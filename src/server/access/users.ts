@@ -1,6 +1,6 @@
 /** Users, their API tokens and their roles, as the users file has them. */
 import { StoreError } from '../../errors.js';
-import { parseAuthId } from '../../format/auth-id.js';
+import { parseAuthId, type AuthId } from '../../format/auth-id.js';
 import { count, listOf, members, optional, text, type Shape } from '../../format/json-shape.js';
 import { parseJson, writeJson, type JsonObject } from '../../format/json.js';
 import { FormatError } from '../../errors.js';
@@ -23,6 +23,11 @@ export interface UserRecord {
 
 /** By user id. */
 export type Users = ReadonlyMap<string, UserRecord>;
+
+/** As they are at the moment. */
+export interface UserSource {
+  current(): Promise<Users>;
+}
 
 export const usersFileBytesMax = 4 << 20;
 const usersMax = 10_000;
@@ -84,6 +89,11 @@ function userJson({ password, grants, tokens }: UserRecord): JsonObject {
 
 export function grantJson({ path, role, propagate }: Grant): JsonObject {
   return { path: formatGrantPath(path), role, propagate };
+}
+
+export function isKnown(users: Users, { user, token }: AuthId): boolean {
+  const record = users.get(user);
+  return record !== undefined && (token === undefined || record.tokens.has(token));
 }
 
 /** NOT_FOUND. */
