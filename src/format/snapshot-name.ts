@@ -28,6 +28,11 @@ export function isBackupId(name: string): boolean {
   return isSafeId(name);
 }
 
+/** In any namespace: what clients write to measure, and nobody wants back. Format: protocol, section 9.2. */
+export function isBenchmarkGroup({ type, id }: Pick<GroupName, 'type' | 'id'>): boolean {
+  return type === 'host' && id === 'benchmark';
+}
+
 /** Its directory relative to the datastore: `ns/prod/vm/100`. */
 export function groupPath(group: GroupName): string {
   const parent = namespacePath(group.namespace);

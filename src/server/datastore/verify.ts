@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { codeOf } from '../../errors.js';
 import type { VerifyState } from '../../format/manifest.js';
-import { groupPath, snapshotPath, type GroupName, type SnapshotName } from '../../format/snapshot-name.js';
+import { groupPath, isBenchmarkGroup, snapshotPath, type GroupName, type SnapshotName } from '../../format/snapshot-name.js';
 import { ChunkVerifier } from '../../maintenance/verify/chunk-verifier.js';
 import { startOfUpid, verifySnapshot, type VerifyOptions } from '../../maintenance/verify/verify-snapshot.js';
 import { owns, type Caller } from '../caller.js';
@@ -18,8 +18,6 @@ const verifying = { full: ['Verify'], limited: ['Backup'] } as const;
 const depthMax = 7;
 const threadsMax = 32;
 const secondsPerDay = 86_400;
-/** Has no data that anybody wants back. */
-const benchmark = { type: 'host', id: 'benchmark' };
 
 export const verifyEndpoint = endpoint({
   method: 'POST',
@@ -98,7 +96,7 @@ async function* allSnapshots(caller: Caller, store: ServedStore, base: GroupName
     const all = holds(caller, store, namespace, verifying.full);
     if (!all && !holds(caller, store, namespace, verifying.limited)) continue;
     for (const group of await store.datastore.groups(namespace)) {
-      if (group.type === benchmark.type && group.id === benchmark.id) continue;
+      if (isBenchmarkGroup(group)) continue;
       if (all || owns(caller, (await store.datastore.groupFacts(group)).owner)) yield* newestFirst(store, group);
     }
   }

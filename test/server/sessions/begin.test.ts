@@ -128,6 +128,15 @@ describe('backup', () => {
     expect(readdirSync(join(store, 'ns/a/ns/b/host/elsa'))).toContain('2024-06-05T14:24:36Z');
   });
 
+  test('a group for benchmarks is one in every namespace', async () => {
+    const { port, store } = await startTestServer();
+    mkdirSync(join(store, 'ns/q2'), { recursive: true });
+    const inNamespace = (more: Record<string, string>): OpenOptions => at(backupTime, { ns: 'q2', ...more });
+    expect(await statusOf(port, inNamespace({ 'backup-id': 'benchmark' }))).toBe(400);
+    expect(await statusOf(port, inNamespace({ benchmark: 'true' }))).toBe(400);
+    expect(await statusOf(port, inNamespace({ benchmark: 'true', 'backup-id': 'benchmark' }))).toBe(101);
+  });
+
   test('a benchmark leaves nothing, finished or not', async () => {
     const { port, store, server } = await startTestServer();
     const options = at(backupTime, { benchmark: 'true', 'backup-id': 'benchmark' });

@@ -4,7 +4,7 @@ import { decodeBlob } from '../../../codec/blob-decoder.js';
 import { ChunkInserter } from '../../../codec/chunk-inserter.js';
 import { codeOf, messageOf, StoreError } from '../../../errors.js';
 import { manifestFileName } from '../../../format/archive-name.js';
-import { groupPath, type SnapshotName } from '../../../format/snapshot-name.js';
+import { isBenchmarkGroup, type SnapshotName } from '../../../format/snapshot-name.js';
 import { parseManifest } from '../../../format/manifest.js';
 import { loadZstd, type Zstd } from '../../../os/zstd/zstd.js';
 import { receiveLocalBackup, type ReceivedBackup } from '../../../store/local/receive-backup.js';
@@ -17,8 +17,6 @@ import { auditRefusal, SessionTask, type SessionTaskOptions } from '../session-t
 import { checkNamespace, namespaceOf, servedStore, snapshotOf, snapshotParameters, taskIdOf } from '../snapshot-parameters.js';
 import { backupEndpoints } from './backup-endpoints.js';
 import { Upload } from './upload.js';
-
-const benchmarkGroup = 'host/benchmark';
 
 const parameters = { ...snapshotParameters, benchmark: { kind: 'boolean', optional: true }, 'no-cache': { kind: 'boolean', optional: true } } as const;
 
@@ -74,8 +72,7 @@ async function checkPlace({ parameters: { benchmark = false } }: BackupCall, sto
   } catch (cause) {
     throw codeOf(cause) === 'NOT_FOUND' ? new Refusal(404, messageOf(cause), { cause }) : cause;
   }
-  const isBenchmarkGroup = groupPath(snapshot) === benchmarkGroup;
-  if (isBenchmarkGroup !== benchmark) throw new Refusal(400, `group ${benchmarkGroup} is for benchmarks, and they for it`);
+  if (isBenchmarkGroup(snapshot) !== benchmark) throw new Refusal(400, 'group host/benchmark is for benchmarks, and they for it');
 }
 
 /** Whether the newest snapshot may be the base of the next one: unless a verification has failed. Rejects if its manifest can't be read. */
