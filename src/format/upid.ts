@@ -1,7 +1,9 @@
-/** Format: protocol, section 1. What a task is called. */
-import { hostname } from 'node:os';
-import { readFileSync } from 'node:fs';
-import { isSafeId } from '../format/safe-id.js';
+/** Format: protocol, section 1; datastore, section 9. What a task of a server is called. */
+import { FormatError } from '../errors.js';
+
+const nodePattern = '[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?';
+const nodeName = new RegExp(`^${nodePattern}$`);
+const upidPattern = new RegExp(String.raw`^UPID:${nodePattern}:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8,16}:([0-9A-Fa-f]{8}):[^:\s]+:[^:\s]*:[^:\s]+:$`);
 
 export interface Upid {
   readonly node: string;
@@ -35,17 +37,13 @@ function hex(value: number): string {
   return value.toString(16).toUpperCase().padStart(8, '0');
 }
 
-export function nodeName(): string {
-  const name = hostname().split('.', 1)[0] ?? '';
-  return isSafeId(name) ? name : 'localhost';
+export function isNodeName(name: string): boolean {
+  return nodeName.test(name);
 }
 
-/** 0 where there is no /proc. */
-export function processStart(): number {
-  try {
-    const stat = readFileSync('/proc/self/stat', 'latin1');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
-  } catch {
-    return 0;
-  }
+/** Seconds since 1970. BAD_STRUCTURE. */
+export function startOfUpid(upid: string): number {
+  const [, start] = upidPattern.exec(upid) ?? [];
+  if (start === undefined) throw new FormatError('BAD_STRUCTURE', `${JSON.stringify(upid)} is no UPID`);
+  return parseInt(start, 16);
 }

@@ -1,8 +1,9 @@
 /** The tasks of this server since it began, in memory: the last ones, and the beginnings of long logs. */
 import { messageOf } from '../errors.js';
+import { formatUpid, type Upid } from '../format/upid.js';
 import type { Caller } from './caller.js';
 import type { Task, TaskOutcome, Tasks } from './tasks.js';
-import { formatUpid, nodeName, processStart, type Upid } from './upid.js';
+import { nodeName, processStart } from './task-origin.js';
 
 const tasksKeptMax = 500;
 const logBytesMax = 256 * 1024;

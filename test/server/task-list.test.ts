@@ -2,7 +2,8 @@
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { TaskList } from '../../src/server/task-list.js';
-import { formatUpid } from '../../src/server/upid.js';
+import { formatUpid, startOfUpid } from '../../src/format/upid.js';
+import { nodeName } from '../../src/server/task-origin.js';
 
 const caller = { authId: 'backup@pbs!tok' };
 
@@ -12,6 +13,21 @@ describe('a UPID', () => {
     expect(formatUpid({ ...numbers, type: 'backup', id: 'store1:host/web-1' })).toBe('UPID:pbs:00001A2B:ABCDEF12:00000003:66607524:backup:store1\\x3ahost-web\\x2d1:a@pbs!t:');
     expect(formatUpid({ ...numbers, type: 'gc', id: '.a.b \u00fc' })).toContain(':\\x2ea.b\\x20\\xc3\\xbc:');
     expect(formatUpid({ ...numbers, type: 'gc', id: undefined })).toContain(':gc::a@pbs!t:');
+  });
+
+  it.each([
+    ['pbs', 'pbs'],
+    ['pbs-1.example.org', 'pbs-1'],
+    ['a', 'a'],
+    ['my_host', 'localhost'],
+    ['pbs-', 'localhost'],
+    ['-pbs', 'localhost'],
+    ['', 'localhost'],
+  ])('of a task on host %s is of node %s, and can be read', (host, node) => {
+    const upid = formatUpid({ node: nodeName(host), pid: 1, pstart: 2, taskId: 3, starttime: 1_717_597_476, type: 'gc', id: 'a', authId: 'a@pbs' });
+    expect(upid).toMatch(new RegExp(`^UPID:${node}:`));
+    expect(startOfUpid(upid)).toBe(1_717_597_476);
+    if (host !== node) expect(() => startOfUpid(upid.replace(node, 'pbs_'))).toThrow(/no UPID/);
   });
 });
 

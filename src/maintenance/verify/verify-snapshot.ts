@@ -1,7 +1,7 @@
 /** Compares a snapshot with its manifest, and its chunks with their digests. Format: datastore, section 9. */
 import { createHash } from 'node:crypto';
 import { checkBlob, decodeBlob } from '../../codec/blob-decoder.js';
-import { FormatError, StoreError, codeOf, messageOf } from '../../errors.js';
+import { StoreError, codeOf, messageOf } from '../../errors.js';
 import { archiveKind, manifestFileName } from '../../format/archive-name.js';
 import { blobBytesMax } from '../../format/blob.js';
 import { parseManifest, type Manifest, type ManifestFile, type VerifyState } from '../../format/manifest.js';
@@ -126,11 +126,4 @@ async function verifyIndex({ store, chunks, administration, signal }: VerifyOpti
 
 function mismatch(what: string, expected: string): StoreError {
   return new StoreError('MANIFEST_MISMATCH', `${what}, its manifest says ${expected}`);
-}
-
-/** Of a task, from its UPID. BAD_STRUCTURE. Format: datastore, section 9. */
-export function startOfUpid(upid: string): number {
-  const [, start] = /^UPID:[A-Za-z0-9-]+:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8,16}:([0-9A-Fa-f]{8}):[^:\s]+:[^:\s]*:[^:\s]+:$/.exec(upid) ?? [];
-  if (start === undefined) throw new FormatError('BAD_STRUCTURE', `${JSON.stringify(upid)} is no UPID`);
-  return parseInt(start, 16);
 }
