@@ -2,7 +2,7 @@
 
 /** From the start of the request: guessing costs time. Format: protocol, section 5.2. */
 export const unauthorizedDelayMs = 3000;
-/** Of a 403 that a call gives without having looked at the store. */
+/** Of a 403 of calls whose rights are checked before anything else. */
 export const forbiddenDelayMs = 500;
 
 export type RefusalStatus = 400 | 401 | 403 | 404 | 405 | 408 | 413 | 414 | 429 | 501 | 503;

@@ -106,6 +106,13 @@ describe('what roles allow', () => {
     });
   });
 
+  it.each(['GET', 'POST'])('%s of garbage collection refuses late', async (method) => {
+    await headersOf('backup');
+    const started = performance.now();
+    expect((await call('backup', `${method} ${base}/gc`)).status).toBe(403);
+    expect(performance.now() - started).toBeGreaterThanOrEqual(500);
+  });
+
   it('who may back up: what is their own', async () => {
     expect(await groupsOf('backup')).toEqual(['own', 'token']);
     expect(await upgrade('backup', 'backup', 'foreign', time + 10)).toBe(400);

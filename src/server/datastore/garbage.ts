@@ -4,7 +4,7 @@ import { encodeGcStatus } from '../../format/gc-status.js';
 import type { JsonObject } from '../../format/json.js';
 import { lastCollection } from '../../store/local/garbage/collect.js';
 import { endpoint } from '../endpoint.js';
-import { Refusal } from '../refusal.js';
+import { forbiddenDelayMs, Refusal } from '../refusal.js';
 import type { ServedStore } from '../server-context.js';
 import { administrationOf, audited } from './audited.js';
 import { storeParameter } from './parameters.js';
@@ -37,7 +37,7 @@ export const gcStatusEndpoint = endpoint({
   parameters: storeParameter,
   run: async (call) => {
     const store = storeOf(call);
-    scopeIn(call.caller, store, [], { full: ['Audit'] });
+    scopeIn(call.caller, store, [], { full: ['Audit'], delayMs: forbiddenDelayMs });
     return { data: { store: store.name, ...gcStatusItem(await lastCollection(store.path)) } };
   },
 });
@@ -49,7 +49,7 @@ export const gcStartEndpoint = endpoint({
   run: async (call) => {
     const store = storeOf(call);
     return await audited(call, 'gc', store, '', async () => {
-      scopeIn(call.caller, store, [], { full: ['Modify'] });
+      scopeIn(call.caller, store, [], { full: ['Modify'], delayMs: forbiddenDelayMs });
       const administration = await administrationOf(call, store);
       if (administration.collectGarbage === undefined) throw new Refusal(501, 'garbage cannot be collected in this datastore');
       if (running.has(store)) throw new Refusal(400, `a garbage collection of ${store.name} is running`);

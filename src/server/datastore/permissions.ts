@@ -11,6 +11,8 @@ import type { ServedStore, ServerContext } from '../server-context.js';
 export interface Demand {
   readonly full: readonly Short[];
   readonly limited?: readonly Short[];
+  /** Of a refusal, from the start of the request. */
+  readonly delayMs?: number;
 }
 
 type Short = Privilege extends `Datastore.${infer Name}` ? Name : never;
@@ -36,10 +38,10 @@ export function holds(caller: Caller, { name }: ServedStore, namespace: Namespac
 }
 
 /** Whether it is for all groups of the namespace, or only for the caller's own. 403 without any of the privileges. */
-export function scopeIn(caller: Caller, store: ServedStore, namespace: Namespace, { full, limited = [] }: Demand): 'all' | 'own' {
+export function scopeIn(caller: Caller, store: ServedStore, namespace: Namespace, { full, limited = [], delayMs = 0 }: Demand): 'all' | 'own' {
   if (holds(caller, store, namespace, full)) return 'all';
   if (holds(caller, store, namespace, limited)) return 'own';
-  throw forbidden(store, namespace, [...full, ...limited]);
+  throw forbidden(store, namespace, [...full, ...limited], delayMs);
 }
 
 /** 403 without any of the privileges, 400 for what belongs to others. */
@@ -52,9 +54,9 @@ export async function demandOwner(caller: Caller, { datastore }: ServedStore, gr
   if (!owns(caller, owner)) throw new Refusal(400, `${groupPath(group)} does not belong to ${caller.authId}, or does not exist`);
 }
 
-export function forbidden({ name }: ServedStore, namespace: Namespace, privileges: readonly Short[]): Refusal {
+export function forbidden({ name }: ServedStore, namespace: Namespace, privileges: readonly Short[], delayMs = 0): Refusal {
   const place = namespace.length === 0 ? name : `${name}, namespace ${formatNamespace(namespace)}`;
-  return new Refusal(403, `permission check failed - this needs Datastore.${privileges.join(' or Datastore.')} on ${place}`);
+  return new Refusal(403, `permission check failed - this needs Datastore.${privileges.join(' or Datastore.')} on ${place}`, { delayMs });
 }
 
 /** `base`, which need not exist, and all namespaces below it, `depth` levels deep, parents first. */
