@@ -33,6 +33,7 @@ export type StoreErrorCode =
   | 'NO_PERMISSION'
   | 'EXISTS'
   | 'LOCKED'
+  | 'MAINTENANCE'
   | 'NOT_OWNER'
   | 'INTERRUPTED'
   | 'UNREACHABLE'

@@ -49,6 +49,7 @@ const nameOfCode: Readonly<Partial<Record<ErrorCode, ExitStatusName>>> = {
   UNREACHABLE: 'unreachable',
   EXISTS: 'exists',
   LOCKED: 'busy',
+  MAINTENANCE: 'busy',
   INTERRUPTED: 'interrupted',
   KEY_REQUIRED: 'noAccess',
   WRONG_KEY: 'noAccess',

@@ -26,11 +26,11 @@ export interface GarbageOptions {
   readonly upid?: string | undefined;
 }
 
-/** All reject with NOT_FOUND for what is not there, LOCKED, NO_PERMISSION, NOT_OWNER. */
+/** All reject with NOT_FOUND for what is not there, LOCKED, MAINTENANCE, NO_PERMISSION, NOT_OWNER. */
 export interface Administration {
   /** Empty if there are none. */
   notes(of: SnapshotName | GroupName): Promise<string>;
-  /** UNFINISHED for a snapshot without a manifest; LIMIT_EXCEEDED. */
+  /** UNFINISHED for a snapshot without a manifest; LIMIT_EXCEEDED, BAD_STRUCTURE for what can be no notes. */
   setNotes(of: SnapshotName | GroupName, notes: string): Promise<void>;
   setProtected(snapshot: SnapshotName, value: boolean): Promise<void>;
   /** Finished or not. LOCKED also while somebody reads it; NOT_PERMITTED for a protected one. */

@@ -71,7 +71,7 @@ export interface Datastore {
   watch(listener: (directory: string) => void): () => void;
   /**
    * Begins to write a new snapshot. LOCKED: garbage collection, another backup of the group or something else keeps writers out;
-   * EXISTS: the group has a snapshot that is not older; NOT_FOUND: there is no such namespace; NOT_OWNER; NO_PERMISSION; NOT_SUPPORTED;
+   * EXISTS: the group has a snapshot that is not older; NOT_FOUND: there is no such namespace; NOT_OWNER; MAINTENANCE; NO_PERMISSION; NOT_SUPPORTED;
    * BAD_NAME and USAGE for names that cannot be.
    */
   beginBackup(options: BackupOptions): Promise<BackupSession>;
@@ -81,11 +81,11 @@ export interface Datastore {
   removeEmptyGroup(group: GroupName, warn: (line: string) => void): Promise<void>;
   /** The last component, in a namespace that is there. EXISTS, BAD_NAME. */
   createNamespace(namespace: Namespace, warn: (line: string) => void): Promise<void>;
-  /** Writes chunks without a snapshot. LOCKED, NO_PERMISSION, NOT_SUPPORTED. */
+  /** Writes chunks without a snapshot. LOCKED, MAINTENANCE, NO_PERMISSION, NOT_SUPPORTED. */
   openChunkWriter(options: ChunkWriterOptions): Promise<ChunkWriter>;
   /**
    * Keeps a finished snapshot from being removed, and so its chunks from being collected. LOCKED: it is being removed or written; NOT_FOUND,
-   * NO_PERMISSION. Format: datastore, section 3.6.
+   * MAINTENANCE, NO_PERMISSION. Format: datastore, section 3.6.
    */
   holdSnapshot(snapshot: SnapshotName, warn: (line: string) => void): Promise<HeldSnapshot>;
   /** What changes or removes snapshots, groups and namespaces. Nothing is locked until it is used. `warn` gets what went wrong without being an error. */

@@ -31,6 +31,7 @@ const errnoOfCode: Partial<Record<ErrorCode, number>> = {
   INVALID_ARGUMENT: errno.EINVAL,
   BUSY: errno.EBUSY,
   LOCKED: errno.EBUSY,
+  MAINTENANCE: errno.EBUSY,
   NOT_OWNER: errno.EACCES,
 };
 

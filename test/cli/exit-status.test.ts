@@ -19,6 +19,8 @@ describe('errors', () => {
     [new StoreError('NOT_A_DATASTORE', 'x'), 5],
     [new MountError('MOUNT_POINT', 'x'), 6],
     [new MountError('BUSY', 'x'), 7],
+    [new StoreError('LOCKED', 'x'), 7],
+    [new StoreError('MAINTENANCE', 'x'), 7],
     [new FormatError('BAD_CRC', 'x'), 1],
     [new FileError('IS_A_DIRECTORY', 'x'), 1],
     [Object.assign(new Error('x'), { code: 'ENOENT' }), 3],

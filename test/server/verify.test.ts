@@ -8,7 +8,7 @@ import type { Datastore } from '../../src/store/datastore.js';
 import { openLocalDatastore } from '../../src/store/local/local-datastore.js';
 import { callsOf, ended, everything, type CallsOfDatastore } from '../support/datastore-calls.js';
 import { madeStore } from '../support/made-stores.js';
-import { noServer } from '../support/new-snapshots.js';
+import { fakeServer, noServer } from '../support/new-snapshots.js';
 import { text } from '../support/random.js';
 import { copyOfStore } from '../support/scratch.js';
 
@@ -126,4 +126,13 @@ test('all of it: what is locked or unfinished is told, rights are asked for', as
   expect(await calls.status('carl@pbs', { '': ['Backup'] }, 'POST', 'verify', snap(snapshot))).toBe(400);
   expect(await calls.status('root@pam', everything, 'POST', 'verify', { 'backup-type': 'vm' })).toBe(400);
   expect(await calls.status('root@pam', everything, 'POST', 'verify', { ...snap(snapshot), 'backup-time': 5 })).toBe(400);
+});
+
+test.each(['read-only', 'offline'])('in maintenance mode %s it ends with an error: no result can be written', async (mode) => {
+  const path = copyOfStore('vault');
+  store = await openLocalDatastore(path, { server: fakeServer(path, [`maintenance-mode ${mode}`]).paths });
+  calls = callsOf(store);
+  const { outcome, text } = await verify({ 'ignore-verified': false });
+  expect(outcome).toContain(`maintenance mode ${mode}`);
+  expect(text).not.toContain('skipped');
 });

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { snapshotLockName } from '../../src/format/lock-name.js';
 import { snapshotPath, type SnapshotName } from '../../src/format/snapshot-name.js';
 import { tryLock, tryLockRecords } from '../../src/os/file-locks.js';
+import { holdForReading } from '../../src/store/local/hold-snapshot.js';
 import { openLocalDatastore } from '../../src/store/local/local-datastore.js';
 import { copyOfStore } from '../support/scratch.js';
 import { fakeServer } from '../support/new-snapshots.js';
@@ -53,4 +54,23 @@ test('not one that is being removed, or gone', async () => {
   rmSync(directory, { recursive: true });
   await expect(datastore.holdSnapshot(snapshot, () => undefined)).rejects.toMatchObject({ code: 'NOT_FOUND' });
   await datastore.close();
+});
+
+test('in a maintenance mode: who only reads may if it is read-only', async () => {
+  const store = copyOfStore('sample');
+  const warn = (): void => undefined;
+  for (const [line, mayRead] of [['maintenance-mode read-only', true], ['maintenance-mode type=read-only,message="moving"', true], ['maintenance-mode offline', false], ['maintenance-mode delete', false]] as const) {
+    const { paths } = fakeServer(store, [line]);
+    const held = holdForReading(store, snapshot, warn, paths);
+    if (mayRead) {
+      const lock = await held;
+      expect(isLockable(join(store, snapshotPath(snapshot))), line).toBe(false);
+      lock.release();
+    } else {
+      await expect(held).rejects.toMatchObject({ code: 'MAINTENANCE' });
+    }
+    const datastore = await openLocalDatastore(store, { server: paths });
+    await expect(datastore.holdSnapshot(snapshot, warn)).rejects.toMatchObject({ code: 'MAINTENANCE' });
+    await datastore.close();
+  }
 });

@@ -24,8 +24,8 @@ const writer = new URL('../support/snapshot-writer.js', import.meta.url).pathnam
 
 describe('a server on this host', () => {
   test.each([
-    ['maintenance-mode read-only', 'LOCKED', /maintenance mode read-only/],
-    ['maintenance-mode type=offline,message="moving"', 'LOCKED', /datastore main in maintenance mode offline/],
+    ['maintenance-mode read-only', 'MAINTENANCE', /maintenance mode read-only/],
+    ['maintenance-mode type=offline,message="moving"', 'MAINTENANCE', /datastore main in maintenance mode offline/],
     ['backend type=s3,client=a,bucket=b', 'NOT_SUPPORTED', /object store/],
   ])('%s: refused', async (line, code, message) => {
     const directory = emptyStore();

@@ -1,7 +1,7 @@
 /** Compares a snapshot with its manifest, and its chunks with their digests. Format: datastore, section 9. */
 import { createHash } from 'node:crypto';
 import { checkBlob, decodeBlob } from '../../codec/blob-decoder.js';
-import { StoreError, codeOf, messageOf } from '../../errors.js';
+import { StoreError, codeOf, messageOf, type StoreErrorCode } from '../../errors.js';
 import { archiveKind, manifestFileName } from '../../format/archive-name.js';
 import { blobBytesMax } from '../../format/blob.js';
 import { parseManifest, type Manifest, type ManifestFile, type VerifyState } from '../../format/manifest.js';
@@ -25,7 +25,10 @@ export interface VerifyOptions {
 
 export type VerifyResult = 'ok' | 'failed' | 'skipped';
 
-/** Writes the result into the manifest, and moves damaged chunks aside, so that a later backup has them again. INTERRUPTED. */
+/** What is no result of one snapshot. */
+const endsAll: ReadonlySet<string | undefined> = new Set<StoreErrorCode>(['INTERRUPTED', 'MAINTENANCE']);
+
+/** Writes the result into the manifest, and moves damaged chunks aside, so that a later backup has them again. INTERRUPTED; MAINTENANCE: no result can be written. */
 export async function verifySnapshot(options: VerifyOptions, snapshot: SnapshotName): Promise<VerifyResult> {
   const { store, log } = options;
   const path = snapshotPath(snapshot);
@@ -34,7 +37,7 @@ export async function verifySnapshot(options: VerifyOptions, snapshot: SnapshotN
     held = await store.holdSnapshot(snapshot, log);
     return await verifyHeld(options, snapshot);
   } catch (error) {
-    if (codeOf(error) === 'INTERRUPTED') throw error;
+    if (endsAll.has(codeOf(error))) throw error;
     if (codeOf(error) === 'LOCKED') {
       log(`${path}: skipped, others have it locked`);
       return 'skipped';

@@ -11,6 +11,7 @@ import { permissionOf } from './permission.js';
 import { serverPaths, type ServerPaths } from './server.js';
 import { findWritable } from './writable-store.js';
 
+/** For who goes on to write: LOCKED, NOT_FOUND, MAINTENANCE, NO_PERMISSION. */
 export async function holdLocalSnapshot(
   location: string,
   paths: ServerPaths,
@@ -30,7 +31,7 @@ export async function holdLocalSnapshot(
 
 /**
  * For a server: of an unfinished snapshot, too. Where nothing may be written, so that nobody can remove it either, nothing is locked.
- * LOCKED: it is being removed or written; NOT_FOUND.
+ * LOCKED: it is being removed or written; NOT_FOUND; MAINTENANCE in another mode than `read-only`.
  */
 export async function holdForReading(
   location: string,
@@ -41,7 +42,7 @@ export async function holdForReading(
   const path = join(location, snapshotPath(snapshot));
   const locks = new LockStack();
   try {
-    await lockSnapshot(await findWritable(location, paths, warn), snapshot, 'shared', locks);
+    await lockSnapshot(await findWritable(location, paths, warn, 'reading'), snapshot, 'shared', locks);
   } catch (error) {
     if (!['NO_PERMISSION', 'EACCES', 'EPERM', 'EROFS'].includes(codeOf(error) ?? '')) throw error;
     warn(`${path} is read without a lock: ${messageOf(error)}`);

@@ -28,18 +28,23 @@ export interface Serving {
   readonly gcCutoffSeconds?: number | undefined;
 }
 
+/** Locks are for both. */
+export type StoreUse = 'reading' | 'writing';
+
 const removableMounts = '/mnt/datastore';
+/** The maintenance mode in which reading goes on. */
+const readOnlyMode = 'read-only';
 
 /**
- * Format: datastore, section 3.7 (2). `location`: a real path. LOCKED in a maintenance mode, NOT_SUPPORTED where chunks lie in an object
- * store, NO_PERMISSION if the configuration exists and may not be read.
+ * Format: datastore, section 3.7 (2). `location`: a real path. MAINTENANCE in a mode that does not allow `use`, NOT_SUPPORTED where chunks
+ * lie in an object store, NO_PERMISSION if the configuration exists and may not be read.
  */
-export async function serverOf(location: string, paths: ServerPaths): Promise<Serving> {
+export async function serverOf(location: string, paths: ServerPaths, use: StoreUse = 'writing'): Promise<Serving> {
   const store = await configuredDatastore(location, paths.configuration);
   if (store === undefined) return { locks: undefined, syncLevel: 'filesystem' };
-  if (store.maintenance !== undefined) {
+  if (store.maintenance !== undefined && !(use === 'reading' && store.maintenance === readOnlyMode)) {
     const text = `${location}: the server has its datastore ${store.name} in maintenance mode ${store.maintenance}`;
-    throw new StoreError('LOCKED', `${text}: end that first`);
+    throw new StoreError('MAINTENANCE', `${text}: end that first`);
   }
   if (store.backend !== 'filesystem') {
     const text = `${location} is only the cache of datastore ${store.name}, whose chunks are in an object store (backend ${store.backend})`;

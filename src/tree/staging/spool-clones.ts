@@ -27,7 +27,7 @@ const syncData = promisify(fdatasync);
 const permissionMask = 0o7777;
 const ownerWrites = 0o600;
 /** What the spool's file system says to attributes that it does not take, and the datastore to snapshots that can't be held. */
-const cannotClone = new Set(['ENOTSUP', 'EOPNOTSUPP', 'EPERM', 'EACCES', 'E2BIG', 'LOCKED', 'NO_PERMISSION', 'NOT_FOUND', 'CHUNK_MISSING']);
+const cannotClone = new Set(['ENOTSUP', 'EOPNOTSUPP', 'EPERM', 'EACCES', 'E2BIG', 'LOCKED', 'MAINTENANCE', 'NO_PERMISSION', 'NOT_FOUND', 'CHUNK_MISSING']);
 
 export interface CloneSource {
   /** False: no file of the spool is a clone. */
