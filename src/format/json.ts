@@ -28,6 +28,13 @@ export function writeJson(value: JsonValue, indent = 0): string {
   return writeValue(value, indent === 0 ? '' : '\n', ' '.repeat(indent));
 }
 
+/** Whether all of its texts have a UTF-8: half a surrogate pair has none, and strict parsers refuse the escape that stands for it. */
+export function isWellFormed(value: JsonValue): boolean {
+  if (typeof value === 'string') return value.isWellFormed();
+  if (value === null || typeof value !== 'object') return true;
+  return Object.entries(value).every(([key, member]: [string, JsonValue]) => key.isWellFormed() && isWellFormed(member));
+}
+
 /** Before anything is built: a value of a million levels costs much more memory than its text. */
 function checkDepth(text: string, what: string): void {
   let depth = 0;

@@ -5,7 +5,7 @@
 import { FormatError } from '../errors.js';
 import { archiveKind } from './archive-name.js';
 import { formatFingerprint, parseFingerprint } from './fingerprint.js';
-import { parseJson, writeJson, type JsonObject, type JsonValue } from './json.js';
+import { isWellFormed, parseJson, writeJson, type JsonObject, type JsonValue } from './json.js';
 import { count, integer, listOf, members, oneOf, optional, text, textLike } from './json-shape.js';
 import { backupTypes, isBackupId, type BackupType } from './snapshot-name.js';
 
@@ -88,7 +88,7 @@ export function parseManifest(json: Uint8Array | string): Manifest {
   return manifest;
 }
 
-/** The text that is stored: indented, keys in order, `null` for a missing signature. */
+/** The text that is stored: indented, keys in order, `null` for a missing signature. BAD_STRUCTURE for half a character. */
 export function encodeManifest(manifest: Manifest): Buffer {
   const { unprotected } = manifest;
   const value = {
@@ -102,6 +102,7 @@ export function encodeManifest(manifest: Manifest): Buffer {
       ...(unprotected.chunkUploadStats && { chunk_upload_stats: encodeStats(unprotected.chunkUploadStats) }),
     },
   };
+  if (!isWellFormed(value)) throw new FormatError('BAD_STRUCTURE', 'the manifest has a text with half a character in it (a lone surrogate); if it is the notes, write them anew');
   return Buffer.from(writeJson(value, 2));
 }
 

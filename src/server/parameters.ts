@@ -113,6 +113,7 @@ function fromJson(spec: ParameterSpec, json: unknown): Result {
 
 function checkString(value: unknown, check: ((value: string) => string | undefined) | undefined): Result {
   if (typeof value !== 'string') return { fault: 'is no text' };
+  if (!value.isWellFormed()) return { fault: 'is no well-formed text: it has half a character in it (a lone surrogate)' };
   const fault = check?.(value);
   return fault === undefined ? { value } : { fault };
 }

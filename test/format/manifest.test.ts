@@ -190,6 +190,14 @@ describe('what is not known', () => {
   });
 });
 
+test.each([
+  ['notes', { unprotected: { notes: 'a\ud800b' } }],
+  ['a member that is not known', { unprotected: { new: [{ x: '\udc00' }] } }],
+  ['the name of one', { '\ud800': 1 }],
+])('half a character is not written: %s', (_, change) => {
+  expect(() => encodeManifest(parse(change))).toThrow(expect.objectContaining({ code: 'BAD_STRUCTURE' }));
+});
+
 test('members that old servers do not write may be missing', () => {
   const files = [{ ...plain.files[0], 'crypt-mode': undefined }];
   const manifest = parse({ signature: undefined, unprotected: undefined, files });

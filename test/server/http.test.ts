@@ -219,6 +219,14 @@ describe('parameters', () => {
     expect((await post('text=a', form, '/api2/json/echo?text=b')).status).toBe(400);
   });
 
+  it('are text that every reader of UTF-8 takes', async () => {
+    for (const half of ['\\ud800', '\\udc00', '\\udc00\\ud800']) {
+      expect(await post(`{"text":"a${half}b"}`), half).toMatchObject({ status: 400, body: "parameter check failed - 'text': is no well-formed text: it has half a character in it (a lone surrogate)" });
+      expect((await post(`{"list":["a","${half}"]}`)).status, half).toBe(400);
+    }
+    expect(JSON.parse((await post('{"text":"\\ud83d\\ude00"}')).body)).toMatchObject({ data: { text: '\u{1f600}' } });
+  });
+
   it('come in no other type', async () => {
     expect((await post('text=a', 'text/plain')).status).toBe(400);
     expect((await post('text=a', '')).status).toBe(400);

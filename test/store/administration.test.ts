@@ -86,9 +86,10 @@ describe('notes', () => {
     expect(await checkSnapshots(store)).toBe(1);
   });
 
-  test('refused: too long, not finished, not there, locked', async () => {
+  test('refused: too long, no text, not finished, not there, locked', async () => {
     const { administration, directory, locks } = await administered(1, true);
     await expect(administration.setNotes(group, 'x'.repeat((1 << 20) + 1))).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
+    for (const of of [group, hostSnapshot(time)]) await expect(administration.setNotes(of, 'a\ud800b')).rejects.toMatchObject({ code: 'BAD_STRUCTURE' });
     mkdirSync(join(directory, snapshotPath(hostSnapshot(time + 9))));
     await expect(administration.setNotes(hostSnapshot(time + 9), 'x')).rejects.toMatchObject({ code: 'UNFINISHED' });
     await expect(administration.setNotes(hostSnapshot(time + 8), 'x')).rejects.toMatchObject({ code: 'NOT_FOUND' });

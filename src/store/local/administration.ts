@@ -8,7 +8,7 @@ import { encodedChunkBytesMax } from '../../format/blob.js';
 import type { GcStatus } from '../../format/gc-status.js';
 import { parseManifest, type UnprotectedManifest, type VerifyState } from '../../format/manifest.js';
 import type { Namespace } from '../../format/namespace.js';
-import { notesBytesMax } from '../../format/notes.js';
+import { checkNotes } from '../../format/notes.js';
 import { pruneMarks, type KeepOptions } from '../../format/prune.js';
 import { groupPath, snapshotPath, type GroupName, type SnapshotName } from '../../format/snapshot-name.js';
 import { loadZstd } from '../../os/zstd/zstd.js';
@@ -47,8 +47,7 @@ export class LocalAdministration implements Administration {
   }
 
   async setNotes(of: SnapshotName | GroupName, notes: string): Promise<void> {
-    const bytes = Buffer.byteLength(notes);
-    if (bytes > notesBytesMax) throw new FormatError('LIMIT_EXCEEDED', `notes of ${bytes} bytes are too long: at most ${notesBytesMax}`);
+    checkNotes(notes);
     await this.#changing((store) => (isSnapshot(of) ? updateManifest(store, of, (unprotected) => withNotes(unprotected, notes)) : writeGroupNotes(store, of, notes)));
   }
 
