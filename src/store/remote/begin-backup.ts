@@ -35,8 +35,7 @@ export async function beginRemoteBackup(parts: RemoteBackupParts, options: Backu
   checkOwner(owner, api.repository.authId);
   const connection = await connect(parts, snapshot, signal);
   try {
-    const time = await connection.previousTime();
-    const previousFiles = time === undefined ? undefined : await PreviousFiles.read(connection, key, warn);
+    const { time, previousFiles } = await previousOf(connection, key, warn);
     return new RemoteBackupSession({
       connection,
       snapshot,
@@ -106,6 +105,22 @@ async function explained({ listings, api }: RemoteBackupParts, snapshot: Snapsho
 /** Format: protocol, section 7. */
 function owns(authId: string, owner: string): boolean {
   return owner === authId || parseAuthId(owner).user === authId;
+}
+
+/** The time of the manifest where the server can't say it (404 of older ones): then nothing tells whether there is a previous snapshot at all. */
+async function previousOf(
+  connection: WriterConnection,
+  key: BackupOptions['key'],
+  warn: BackupOptions['warn'],
+): Promise<{ readonly time?: number | undefined; readonly previousFiles?: PreviousFiles | undefined }> {
+  try {
+    const time = await connection.previousTime();
+    return time === undefined ? {} : { time, previousFiles: await PreviousFiles.read(connection, key, warn) };
+  } catch (error) {
+    if (!(error instanceof ServerRefusal)) throw error;
+    const previousFiles = await PreviousFiles.read(connection, key, () => undefined);
+    return { time: previousFiles?.time, previousFiles };
+  }
 }
 
 /** Only told: who may not list gets a name all the same. */

@@ -43,6 +43,11 @@ export class PreviousFiles {
     }
   }
 
+  /** Of the snapshot, as its manifest has it: seconds since 1970. */
+  get time(): number {
+    return this.#manifest.backupTime;
+  }
+
   /** Undefined if there is none, if its chunks are encrypted otherwise, or if it is not what its manifest says. */
   async index(fileName: string): Promise<ChunkIndex | undefined> {
     const file = this.#manifest.files.find(({ filename }) => filename === fileName);

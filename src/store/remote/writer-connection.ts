@@ -48,7 +48,7 @@ export class WriterConnection {
     this.#session.close();
   }
 
-  /** Seconds since 1970; undefined if there is no previous snapshot. */
+  /** Seconds since 1970; undefined if there is no previous snapshot. A server that can't say it refuses. */
   async previousTime(): Promise<number | undefined> {
     const time = await this.#call({ method: 'GET', path: '/previous_backup_time' });
     if (time === null) return undefined;

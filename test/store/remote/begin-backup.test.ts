@@ -10,11 +10,7 @@ import { ServerRefusal } from '../../../src/store/remote/server-refusal.js';
 
 const time = 1_700_000_000;
 const snapshot = { namespace: [], type: 'host', id: 'web', time } as const;
-const manifest = encodeBlob(manifestOf(time - 100), {});
-
-function manifestOf(backupTime: number): Buffer {
-  return encodeManifest({ backupType: 'host', backupId: 'web', backupTime, files: [], signature: undefined, unprotected: {} });
-}
+const manifest = encodeBlob(encodeManifest({ backupType: 'host', backupId: 'web', backupTime: time - 100, files: [], signature: undefined, unprotected: {} }), {});
 
 const refused = (status: number, text: string): ServerRefusal =>
   new ServerRefusal(status, text, status === 404 ? 'NOT_FOUND' : status === 403 ? 'NO_PERMISSION' : 'REFUSED', `made.up: ${text}`);
@@ -100,6 +96,25 @@ async function outcome(work: Promise<unknown>): Promise<string> {
     return `${codeOf(error)} ${messageOf(error)}`;
   }
 }
+
+describe('the previous snapshot', () => {
+  const old = { 'GET /previous_backup_time': () => Promise.reject(refused(404, 'no such path')) };
+
+  test.each<[string, Answers['session'], number | undefined, RegExp]>([
+    ['is none', {}, undefined, /^$/],
+    ['is the one of the time that the server says', { 'GET /previous_backup_time': () => time - 100, 'GET /previous': () => manifest }, time - 100, /^$/],
+    ['is none without its manifest', { 'GET /previous_backup_time': () => time - 100 }, undefined, /can't be read, so that nothing of it is reused/],
+    ['is the one of the manifest, where the server does not say the time', { ...old, 'GET /previous': () => manifest }, time - 100, /^$/],
+    ['is none, where it says neither', old, undefined, /^$/],
+  ])('%s', async (_name, session, expected, line) => {
+    const lines: string[] = [];
+    const { store } = made({ session });
+    const begun = await store.beginBackup({ snapshot, key: undefined, owner: undefined, warn: (each) => lines.push(each) });
+    onTestFinished(() => begun.abort());
+    expect(begun.previous?.time).toBe(expected);
+    expect(lines.join('\n')).toMatch(line);
+  });
+});
 
 describe('the answer to the end is lost:', () => {
   const row = (files: readonly string[]): JsonValue => ({ 'backup-type': 'host', 'backup-id': 'web', 'backup-time': time, protected: false, files: files.map((filename) => ({ filename })) });
