@@ -54,6 +54,8 @@ export function abortable<T>(
 
 /** What others wait for too goes on when `signal` is aborted; only this waiting ends. */
 export function unlessAborted<T>(signal: AbortSignal | undefined, promise: Promise<T>): Promise<T> {
+  // Nobody may wait for it by now.
+  promise.catch(() => undefined);
   return abortable(signal, (done, fail) => {
     promise.then(done, fail);
     return () => undefined;

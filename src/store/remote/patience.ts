@@ -1,6 +1,6 @@
 /** What is asked of a server that may be away: again and again, until it answers or the time is over. */
 import { StoreError, codeOf, messageOf } from '../../errors.js';
-import { abortable, abortError, BackOff, wait } from './back-off.js';
+import { abortError, BackOff, unlessAborted, wait } from './back-off.js';
 
 /** The kernel asks at once for a page that it could not read ahead, and is not to wait twice. */
 const sameAnswerMs = 300;
@@ -68,7 +68,7 @@ export class Patience {
     try {
       for (const backOff = new BackOff(); ; ) {
         try {
-          const result = await unlessAborted(work(over.signal), over.signal);
+          const result = await unlessAborted(over.signal, work(over.signal));
           this.#gaveUp = undefined;
           this.#tell(undefined);
           return result;
@@ -103,13 +103,4 @@ export class Patience {
     if (failure instanceof StoreError) return failure;
     return new StoreError('UNREACHABLE', `the server did not answer within ${Math.round(this.#timeoutMs / 1000)} s`);
   }
-}
-
-/** As `work`, but not later than the signal, with its reason. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  work.catch(() => undefined);
-  return abortable(signal, (done, fail) => {
-    work.then(done, fail);
-    return () => undefined;
-  });
 }
