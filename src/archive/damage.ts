@@ -29,7 +29,7 @@ export interface ChunkUser {
 
 const chunksMax = 100_000;
 
-const passingCodes: ReadonlySet<string | undefined> = new Set(['UNREACHABLE', 'LOGIN_FAILED', 'UNTRUSTED', 'NO_PERMISSION', 'INTERRUPTED', 'CLOSED']);
+const passingCodes: ReadonlySet<string | undefined> = new Set(['UNREACHABLE', 'LOGIN_FAILED', 'UNTRUSTED', 'NO_PERMISSION', 'REFUSED', 'LOCKED', 'INTERRUPTED', 'CLOSED']);
 
 /** Whether a chunk could not be had for a reason that says nothing of the chunk: it is not lost, and zeros are no answer. */
 export function isPassing(error: unknown): boolean {

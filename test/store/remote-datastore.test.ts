@@ -222,6 +222,28 @@ describe('sessions', () => {
     expect(await codeAndText(fetched(store.chunks, first.index, alone ?? 0))).toMatch(/^CHUNK_MISSING/);
   });
 
+  test('a refused session says nothing of the chunk, whose place is known afterwards', async () => {
+    const server = await served(copyOfStore('sample'));
+    const store = await opened(server);
+    const { snapshot, index } = await snapshotOf(store);
+    const before = await fetched(store.chunks, index, 0);
+    const bare = { digest: index.digestAt(0), length: index.endOf(0), keyNumber: -1 };
+    server.refusesReaders = 'datastore is in maintenance mode';
+    server.dropConnections();
+    await vi.waitFor(() => {
+      expect(store.readers.counts.open).toBe(0);
+    });
+    expect(await codeAndText(store.chunks.fetch(bare))).toMatch(/^REFUSED .*maintenance/);
+    server.refusesReaders = undefined;
+    expect(sha256(Buffer.from(await store.chunks.fetch(bare)))).toBe(before);
+    renameSync(join(server.path, snapshotPath(snapshot)), join(server.path, 'away'));
+    server.dropConnections();
+    await vi.waitFor(() => {
+      expect(store.readers.counts.open).toBe(0);
+    });
+    expect(await codeAndText(store.chunks.fetch(bare))).toMatch(/^CHUNK_MISSING/);
+  });
+
   test('a server that has forgotten an index is given it to say again once', async () => {
     const server = await served(storePath('sample'));
     const store = await opened(server);

@@ -57,6 +57,8 @@ export class RecordingServer {
   hasDownload = true;
   /** As version 3.2: it does not tell what it has removed. */
   isOld = false;
+  /** Reader sessions are refused, with this text. */
+  refusesReaders: string | undefined;
   /** Before each chunk. */
   chunkDelayMs = 0;
   /** Chunks that are refused as not allowed, though they are. */
@@ -261,7 +263,7 @@ export class RecordingServer {
     const snapshot = snapshotOf(query);
     const path = snapshotPath(snapshot);
     this.requests.push(`reader ${path}`);
-    const refusal = query.get('store') === storeName ? await this.#store.snapshotFacts(snapshot).then(() => undefined, () => 'snapshot does not exist') : 'no such datastore';
+    const refusal = this.refusesReaders ?? (query.get('store') === storeName ? await this.#store.snapshotFacts(snapshot).then(() => undefined, () => 'snapshot does not exist') : 'no such datastore');
     if (refusal !== undefined) {
       socket.end(`HTTP/1.1 400 Bad Request\r\ncontent-type: application/json;charset=UTF-8\r\ncontent-length: ${refusal.length}\r\n\r\n${refusal}`);
       return;

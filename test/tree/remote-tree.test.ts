@@ -1,6 +1,6 @@
 /** The tree of a datastore on a server is that of its directory, to the last byte and attribute, also when the connection breaks all the time. */
 import { readFileSync } from 'node:fs';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { unwrapKeyFile } from '../../src/crypto/key-wrap.js';
 import { messageOf } from '../../src/errors.js';
 import { parseKeyFile } from '../../src/format/key-file.js';
@@ -95,7 +95,28 @@ test('is the same tree while connections break again and again', async () => {
   expect(JSON.stringify(status)).not.toContain('secret');
 }, 180_000);
 
-test('what can not be read because the server is away is not lost: no zeros, no damage, and it is read later', async () => {
+interface Hindrance {
+  readonly begin: (server: RecordingServer) => Promise<void> | void;
+  readonly end: (server: RecordingServer) => Promise<void> | void;
+  readonly code: string;
+}
+
+test.each<[string, Hindrance]>([
+  ['is away', { begin: (server) => server.stop(), end: (server) => server.listen(), code: 'UNREACHABLE' }],
+  [
+    'gives nothing to read, in maintenance',
+    {
+      begin: (server) => {
+        server.refusesReaders = 'datastore is in maintenance mode';
+        server.dropConnections();
+      },
+      end: (server) => {
+        server.refusesReaders = undefined;
+      },
+      code: 'REFUSED',
+    },
+  ],
+])('what can not be read because the server %s is not lost: no zeros, no damage, and it is read later', async (_name, { begin, end, code }) => {
   const server = await RecordingServer.start(storePath('sample'));
   onTestFinished(() => server.close());
   const store = await openRemoteDatastore(server.repository, server.options({ timeoutMs: 1000 }));
@@ -108,11 +129,14 @@ test('what can not be read because the server is away is not lost: no zeros, no 
   const name = (await listAll(tree, ino)).map((each) => each.name.toString()).find((each) => each.endsWith('.img'));
   const image = (await entryAt(tree, namesOf(name ?? ''), ino)).attributes.ino;
   const file = await tree.open(image);
-  await server.stop();
-  await expect(Promise.resolve(file.read(0, 4096))).rejects.toMatchObject({ code: 'UNREACHABLE' });
+  await begin(server);
+  await vi.waitFor(() => {
+    expect(store.readers.counts.open).toBe(0);
+  });
+  await expect(Promise.resolve(file.read(0, 4096))).rejects.toMatchObject({ code });
   expect((await tree.listxattr(image)).map(String)).not.toContain('user.pbsfs.damaged');
   expect((await readAll(tree, (await entryAt(tree, namesOf('.pbsfs/damaged.jsonl'))).attributes.ino)).length).toBe(0);
-  await server.listen();
+  await end(server);
   // What asks again at once gets the same answer.
   await new Promise((resolve) => setTimeout(resolve, 400));
   const local = treeOf(await openDatastore(storePath('sample')));

@@ -6,8 +6,7 @@ import { snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
 import { ChunkPlaces } from './chunk-places.js';
 import { FlowMeter } from './flow-meter.js';
 import type { ServerApi } from './server-api.js';
-import { ServerRefusal } from './server-refusal.js';
-import type { IndexPlace } from './snapshot-reader.js';
+import { chunkMissing, type IndexPlace } from './snapshot-reader.js';
 import type { SnapshotReaders } from './snapshot-readers.js';
 
 /** Of a chunk that is named, other places to ask when the first one fails. */
@@ -20,6 +19,8 @@ export interface RemoteChunksParts {
   readonly timeoutMs: number;
   /** Has add() called for all indexes of a snapshot. */
   readonly readIndexes: (snapshot: SnapshotName) => Promise<void>;
+  /** Of a refusal, with what is listed of the snapshot: NOT_FOUND if it is gone. */
+  readonly explain: (error: unknown, snapshot: SnapshotName) => Promise<unknown>;
 }
 
 export class RemoteChunks implements FetchedChunks {
@@ -30,15 +31,17 @@ export class RemoteChunks implements FetchedChunks {
   readonly #readers: SnapshotReaders;
   readonly #origins = new WeakMap<ChunkIndex, IndexPlace>();
   readonly #places = new ChunkPlaces();
-  readonly #readIndexes: (snapshot: SnapshotName) => Promise<void>;
+  readonly #readIndexes: RemoteChunksParts['readIndexes'];
+  readonly #explain: RemoteChunksParts['explain'];
   /** Held snapshots of which all indexes were read, so that chunks of which only the digest is known are found. */
   readonly #searched = new Map<string, Promise<void>>();
   readonly #flow: FlowMeter;
 
-  constructor({ api, readers, timeoutMs, readIndexes }: RemoteChunksParts) {
+  constructor({ api, readers, timeoutMs, readIndexes, explain }: RemoteChunksParts) {
     this.#api = api;
     this.#readers = readers;
     this.#readIndexes = readIndexes;
+    this.#explain = explain;
     this.#flow = new FlowMeter(timeoutMs);
   }
 
@@ -109,17 +112,16 @@ export class RemoteChunks implements FetchedChunks {
       bytes = chunk.length;
       return chunk;
     } catch (error) {
-      throw missing(error, place, digest);
+      throw await this.#explained(error, place, digest);
     } finally {
       this.#flow.end(bytes);
     }
   }
-}
 
-/** A server that refuses a chunk, or the snapshot that it is asked of, does not have it. */
-function missing(error: unknown, { snapshot, fileName }: IndexPlace, digest: Buffer): unknown {
-  const isMissing = codeOf(error) === 'NOT_FOUND' || (error instanceof ServerRefusal && [400, 404].includes(error.status));
-  if (!isMissing) return error;
-  const what = `chunk ${digest.toString('hex')} of ${snapshotPath(snapshot)}/${fileName}`;
-  return new StoreError('CHUNK_MISSING', `${what} can't be had from the server: ${messageOf(error)}`, { cause: error });
+  /** A session that is refused says nothing of the chunk, unless the snapshot is gone. */
+  async #explained(error: unknown, { snapshot }: IndexPlace, digest: Buffer): Promise<unknown> {
+    const reason = codeOf(error) === 'CHUNK_MISSING' ? error : await this.#explain(error, snapshot);
+    if (codeOf(reason) !== 'NOT_FOUND') return reason;
+    return reason === error ? new StoreError('REFUSED', messageOf(error), { cause: error }) : chunkMissing(snapshotPath(snapshot), digest, reason);
+  }
 }

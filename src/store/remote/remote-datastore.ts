@@ -62,7 +62,13 @@ export class RemoteDatastore implements Datastore {
       this.#poll.tell(directories);
     });
     this.readers = new SnapshotReaders(api, this.#patience);
-    this.#chunks = new RemoteChunks({ api, readers: this.readers, timeoutMs, readIndexes: (snapshot) => this.#indexesOf(snapshot) });
+    this.#chunks = new RemoteChunks({
+      api,
+      readers: this.readers,
+      timeoutMs,
+      readIndexes: (snapshot) => this.#indexesOf(snapshot),
+      explain: (error, snapshot) => this.#explained(error, snapshot),
+    });
     this.#ahead = new ChunksAhead(this.#chunks);
   }
 

@@ -2,7 +2,7 @@
  * The files and chunks of one snapshot through a reader session, which is opened when it is needed and again after it was lost. A session gives
  * chunks only of indexes that were downloaded in it. Format: protocol, sections 9.3 and 11.
  */
-import { StoreError } from '../../errors.js';
+import { StoreError, messageOf } from '../../errors.js';
 import { archiveKind } from '../../format/archive-name.js';
 import { encodedBlobBytesMax, encodedChunkBytesMax } from '../../format/blob.js';
 import { indexBytesMax, type ChunkIndex } from '../../format/chunk-index.js';
@@ -63,9 +63,18 @@ export class SnapshotReader {
     return { index, place: { snapshot: this.snapshot, fileName, csum } };
   }
 
-  /** MANIFEST_MISMATCH if the snapshot has another index of that name by now. */
+  /** CHUNK_MISSING if the session does not give the chunk, MANIFEST_MISMATCH if the snapshot has another index of that name by now. */
   async chunk(place: IndexPlace, digest: Buffer, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     const open = await this.#session();
+    try {
+      return await this.#allowedChunk(open, place, digest, signal);
+    } catch (error) {
+      const isMissing = error instanceof ServerRefusal && [400, 404].includes(error.status);
+      throw isMissing ? chunkMissing(`${this.path}/${place.fileName}`, digest, error) : error;
+    }
+  }
+
+  async #allowedChunk(open: OpenSession, place: IndexPlace, digest: Buffer, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     await this.#allow(open, place);
     try {
       return await this.#chunk(open, digest, signal);
@@ -137,6 +146,10 @@ export class SnapshotReader {
     const parameters = { digest: digest.toString('hex') };
     return session.request({ method: 'GET', path: '/chunk', parameters, bytesMax: encodedChunkBytesMax, signal });
   }
+}
+
+export function chunkMissing(where: string, digest: Buffer, cause: unknown): StoreError {
+  return new StoreError('CHUNK_MISSING', `chunk ${digest.toString('hex')} of ${where} can't be had from the server: ${messageOf(cause)}`, { cause });
 }
 
 function parseIndex(bytes: Buffer, fileName: string): ChunkIndex {
