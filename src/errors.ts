@@ -47,6 +47,7 @@ export type FileErrorCode =
   | 'NOT_A_DIRECTORY'
   | 'IS_A_DIRECTORY'
   | 'NOT_A_LINK'
+  | 'STALE'
   | 'NO_DATA'
   | 'NO_SUCH_ADDRESS'
   | 'READ_ONLY'

@@ -5,10 +5,11 @@
  * Each pxar archive has a range of inode numbers of its own for as long as the tree lives: its nodes' numbers, moved up.
  */
 import { LRUCache } from 'lru-cache';
-import { FileError, StoreError } from '../errors.js';
+import { StoreError } from '../errors.js';
 import type { ArchiveRoot } from './archive-root.js';
 import type { PxarArchive } from './pxar-archive.js';
 import type { Ino } from '../vfs/file-system.js';
+import { stale } from './node.js';
 import type { OpenStream } from '../archive/stream-opener.js';
 
 type Shelved = PxarArchive | OpenStream;
@@ -54,7 +55,7 @@ export class ArchiveShelf {
       else low = middle + 1;
     }
     const root = this.#roots[low];
-    if (root === undefined || ino < root.base) throw new FileError('INVALID_ARGUMENT', `no file has the inode number ${ino}`);
+    if (root === undefined || ino < root.base) throw stale(ino);
     return root;
   }
 

@@ -3,7 +3,6 @@ import { DamageLog } from '../archive/damage.js';
 import { ChunkCache } from '../codec/chunk-cache.js';
 import type { DiskCache } from '../codec/disk-cache.js';
 import type { EncryptionKey } from '../crypto/encryption-key.js';
-import { FileError } from '../errors.js';
 import type { Namespace } from '../format/namespace.js';
 import { loadZstd } from '../os/zstd/zstd.js';
 import type { Datastore } from '../store/datastore.js';
@@ -13,7 +12,7 @@ import type { WriteOperations } from '../vfs/writable-file-system.js';
 import { archiveInoMin, ArchiveShelf } from './archive-shelf.js';
 import { NodeRegistry, type TreeContext } from './context.js';
 import { groupKey, namespaceDirectory } from './namespace-directory.js';
-import { freshMs, type TreeNode, type Xattrs } from './node.js';
+import { freshMs, stale, type TreeNode, type Xattrs } from './node.js';
 import type { PxarArchive } from './pxar-archive.js';
 import { reportDirectory } from './report-directory.js';
 import { Staging, type StagingOptions } from './staging/staging.js';
@@ -159,7 +158,7 @@ class Tree implements DatastoreTree {
   #with<T>(ino: Ino, ofNode: (node: TreeNode) => MaybePromise<T>, ofArchive: (archive: PxarArchive) => MaybePromise<T>): MaybePromise<T> {
     if (ino >= archiveInoMin) return this.#context.archives.rootOf(ino).use(ofArchive);
     const node = this.#context.nodes.get(ino);
-    if (node === undefined) throw new FileError('INVALID_ARGUMENT', `no file has the inode number ${ino}`);
+    if (node === undefined) throw stale(ino);
     return ofNode(node);
   }
 }

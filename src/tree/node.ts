@@ -65,6 +65,11 @@ export function readOnly(): FileError {
   return new FileError('READ_ONLY', 'snapshots can not be changed; new ones are made in a directory called staging');
 }
 
+/** The kernel may know what was staged for longer than it is there. */
+export function stale(ino: Ino): FileError {
+  return new FileError('STALE', `no file has the inode number ${ino} any more`);
+}
+
 export interface NodeOwner {
   readonly uid: number;
   readonly gid: number;

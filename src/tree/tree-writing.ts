@@ -2,17 +2,18 @@
 import { FileError } from '../errors.js';
 import type { Ino, MaybePromise } from '../vfs/file-system.js';
 import type { WriteOperations } from '../vfs/writable-file-system.js';
+import { archiveInoMin } from './archive-shelf.js';
 import type { TreeContext } from './context.js';
-import { readOnly, type TreeNode } from './node.js';
+import { readOnly, stale, type TreeNode } from './node.js';
 import type { Staging } from './staging/staging.js';
 import { copySpooled } from './staging/spool-tree.js';
 import { StagedImageWriter } from './staging/staged-image-writer.js';
 
 export function treeWriting(context: TreeContext, staging: Staging): WriteOperations {
-  /** READ_ONLY for what is in no staging directory. */
+  /** READ_ONLY for what is in no staging directory, STALE for what is gone with one. */
   const staged = (ino: Ino): WriteOperations => {
     const tree = staging.tree(ino);
-    if (tree === undefined) throw readOnly();
+    if (tree === undefined) throw ino >= archiveInoMin || context.nodes.get(ino) !== undefined ? readOnly() : stale(ino);
     return tree.writing;
   };
   const node = (ino: Ino): TreeNode => {

@@ -15,6 +15,7 @@ const errnoOfCode: Partial<Record<ErrorCode, number>> = {
   NOT_A_DIRECTORY: errno.ENOTDIR,
   IS_A_DIRECTORY: errno.EISDIR,
   NOT_A_LINK: errno.EINVAL,
+  STALE: errno.ESTALE,
   NO_DATA: errno.ENODATA,
   NO_SUCH_ADDRESS: errno.ENXIO,
   READ_ONLY: errno.EROFS,

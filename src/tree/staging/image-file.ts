@@ -2,7 +2,6 @@
  * One image in staging. What was written is in the datastore as soon as a chunk of it is complete; the state directory keeps where each
  * chunk is, and what is not complete. All of it is there again after a kill once it was flushed, after a power cut once it was synced.
  */
-import { open } from 'node:fs/promises';
 import { FileError } from '../../errors.js';
 import type { MaybePromise, OpenFile } from '../../vfs/file-system.js';
 import type { Allocation, WritableFile } from '../../vfs/writable-file-system.js';
@@ -66,8 +65,14 @@ export class StagedImage {
     const { reader } = this.#parts;
     return {
       caching: 'exclusive',
-      read: (offset, length) => reader.read(offset, length),
-      seek: (offset, what) => reader.seek(offset, what),
+      read: (offset, length) => {
+        this.#checkOpen();
+        return reader.read(offset, length);
+      },
+      seek: (offset, what) => {
+        this.#checkOpen();
+        return reader.seek(offset, what);
+      },
       close: () => undefined,
     };
   }
@@ -89,6 +94,7 @@ export class StagedImage {
 
   /** As WritableFile.write(). TOO_LARGE, and errors of the spool and the datastore, also of an earlier write. */
   write(offset: number, data: Buffer): MaybePromise<number> {
+    this.#checkOpen();
     this.#checkEnd(offset + data.length);
     const { chunks } = this.#parts;
     chunks.throwFailure();
@@ -106,6 +112,11 @@ export class StagedImage {
 
   /** What was written before survives the end of this process. */
   async flush(): Promise<void> {
+    this.#checkOpen();
+    await this.#flush();
+  }
+
+  async #flush(): Promise<void> {
     const { chunks } = this.#parts;
     await chunks.spillAll();
     await chunks.writeMap();
@@ -114,21 +125,24 @@ export class StagedImage {
 
   /** What was written before survives a power cut. */
   async sync(): Promise<void> {
+    this.#checkOpen();
     const { chunks } = this.#parts;
     await chunks.spillAll();
     await chunks.sync();
-    if (!this.#isDirectorySynced) await syncDirectory(this.#options.directory);
+    if (!this.#isDirectorySynced) await this.#parts.directory.sync();
     this.#isDirectorySynced = true;
     await chunks.tidy();
     chunks.throwFailure();
   }
 
+  /** The new size survives the end of this process. */
   truncate(size: number): Promise<void> {
     this.#checkEnd(size);
-    return this.#changes.run(async () => {
+    return this.#change(async () => {
       const { map, chunks, data, origin } = this.#parts;
       if (size >= map.size) {
         map.grow(size);
+        await chunks.writeMap();
         return;
       }
       const count = Math.ceil(size / imageChunkBytes);
@@ -143,7 +157,7 @@ export class StagedImage {
   allocate({ kind, offset, length, keepSize }: Allocation): Promise<void> {
     const grows = !keepSize && kind !== 'punch';
     if (grows) this.#checkEnd(offset + length);
-    return this.#changes.run(async () => {
+    return this.#change(async () => {
       const { map } = this.#parts;
       // There is nothing to reserve: what will be written takes what space it takes.
       if (kind !== 'reserve') await zeroRange(this.#parts, offset, Math.min(offset + length, map.size));
@@ -157,12 +171,12 @@ export class StagedImage {
    */
   cloneRange(source: ClonableImage, sourceOffset: number, targetOffset: number, length: number): Promise<number> {
     const range = { sourceOffset, targetOffset, length };
-    return this.#changes.run(() => cloneInto(this.#parts, source, range, (end) => this.#checkEnd(end)));
+    return this.#change(() => cloneInto(this.#parts, source, range, (end) => this.#checkEnd(end)));
   }
 
   /** All of it in the datastore, for an index. Nothing may be open to write. */
   finish(): Promise<FinishedImage> {
-    return this.#changes.run(() => finishImage(this.#parts));
+    return this.#change(() => finishImage(this.#parts));
   }
 
   /** Flushes. Rejects with what kept that from being done, closed all the same. */
@@ -171,28 +185,29 @@ export class StagedImage {
   }
 
   async #close(): Promise<void> {
-    const { map, data, origin, base, chunks } = this.#parts;
+    const { directory, map, data, origin, base, chunks } = this.#parts;
     try {
-      await this.flush();
+      await this.#flush();
       await chunks.tidy();
     } finally {
       base.close();
       for (const chunk of [...chunks.unfinished.keys()]) await chunks.drop(chunk);
-      await Promise.all([map.close(), data.close(), origin.close()]);
+      await Promise.all([map.close(), data.close(), origin.close(), directory.close()]);
     }
+  }
+
+  /** After what others have begun. */
+  async #change<T>(work: () => Promise<T>): Promise<T> {
+    this.#checkOpen();
+    return await this.#changes.run(work);
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw new FileError('STALE', `${this.#options.path} is committed or removed`);
   }
 
   #checkEnd(end: number): void {
     if (end <= imageBytesMax) return;
     throw new FileError('TOO_LARGE', `${this.#options.path}: an image has at most ${imageBytesMax} bytes, those that an index can hold`);
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

@@ -1,5 +1,6 @@
 /** What one staged image works with. */
-import { mkdir } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DamageLog } from '../../archive/damage.js';
 import type { ChunkCache } from '../../codec/chunk-cache.js';
@@ -37,6 +38,8 @@ export interface ImageParts {
   readonly chunks: ImageChunks;
   readonly reader: ImageReader;
   readonly writer: ChunkWriter;
+  /** The state directory, whatever its name is by now. */
+  readonly directory: FileHandle;
 }
 
 const spooledChunksMaxDefault = 256;
@@ -44,21 +47,21 @@ const spooledChunksMaxDefault = 256;
 /** As they were, if the state directory is not new. BAD_STRUCTURE, UNSUPPORTED_VERSION, errors of the spool. */
 export async function openParts(options: StagedImageOptions): Promise<ImageParts> {
   const { path, writer, rooms, cache, keyNumber, damage, spooledChunksMax = spooledChunksMaxDefault } = options;
-  const { map, data, origin, spooled } = await openState(options.directory);
+  const { directory, map, data, origin, spooled } = await openState(options.directory);
   const base = new ImageBase({ path, map, cache, keyNumber, damage });
   const chunks = new ImageChunks({ map, data, base, origin, rooms, writer, spooledChunksMax });
   for (const [chunk, record] of spooled) chunks.adopt(chunk, record);
   const reader = new ImageReader({ map, data, base, chunks, rooms });
-  return { map, data, base, origin, chunks, reader, writer };
+  return { directory, map, data, base, origin, chunks, reader, writer };
 }
 
-interface ImageState extends Pick<ImageParts, 'map' | 'data' | 'origin'> {
+interface ImageState extends Pick<ImageParts, 'directory' | 'map' | 'data' | 'origin'> {
   readonly spooled: ReadonlyMap<number, SpooledRecord>;
 }
 
 /** Made if it is not there. */
-async function openState(directory: string): Promise<ImageState> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+async function openState(path: string): Promise<ImageState> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
   const opened: { close: () => Promise<void> }[] = [];
   const noted = <T extends { close: () => Promise<void> }>(part: T): T => {
     opened.push(part);
@@ -66,10 +69,11 @@ async function openState(directory: string): Promise<ImageState> {
   };
   try {
     const spooled = new Map<number, SpooledRecord>();
-    const data = noted(await ImageData.open(join(directory, 'data')));
-    const origin = noted(await ImageOrigin.open(join(directory, 'origin')));
-    const map = noted(await ImageMap.open(join(directory, 'map'), (chunk, record) => spooled.set(chunk, record)));
-    return { map, data, origin, spooled };
+    const directory = noted(await open(path, constants.O_RDONLY | constants.O_DIRECTORY));
+    const data = noted(await ImageData.open(join(path, 'data')));
+    const origin = noted(await ImageOrigin.open(join(path, 'origin')));
+    const map = noted(await ImageMap.open(join(path, 'map'), (chunk, record) => spooled.set(chunk, record)));
+    return { directory, map, data, origin, spooled };
   } catch (error) {
     await Promise.allSettled(opened.map((part) => part.close()));
     throw error;

@@ -1,7 +1,7 @@
 /** What every operation on a spool stands on: its nodes, how they are reached, and what the spool says about them. */
 import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
-import { FileError, StoreError } from '../../errors.js';
+import { FileError } from '../../errors.js';
 import { AT_FDCWD, openAt } from '../../os/directory-calls.js';
 import { type FileStat, statAt } from '../../os/file-stat.js';
 import type { NamedFile } from '../../os/named-xattrs.js';
@@ -59,7 +59,7 @@ export class SpoolCore {
 
   /** The node that an operation is about. Begins the operation: descriptors that were given before may be closed. */
   begin(ino: Ino): SpoolNode {
-    if (this.#closed) throw new StoreError('CLOSED', 'this spool is not used any more');
+    if (this.#closed) throw new FileError('STALE', 'what was staged there is committed or removed');
     this.#descriptors.trim();
     return this.nodes.get(ino);
   }

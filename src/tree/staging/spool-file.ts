@@ -1,5 +1,6 @@
 /** Open files of a spool: the spool's own files, read and written where they lie. */
 import { closeSync, fchmodSync, readSync, writeSync } from 'node:fs';
+import { FileError } from '../../errors.js';
 import { allocateRange, seekTo } from '../../os/file-extents.js';
 import { statAt } from '../../os/file-stat.js';
 import type { MaybePromise, OpenFile } from '../../vfs/file-system.js';
@@ -17,9 +18,9 @@ const permissionMask = 0o7777;
 export class SpoolReader implements OpenFile {
   readonly caching = 'exclusive';
   readonly node: SpoolNode;
-  readonly fd: number;
   readonly clones: SpoolClones;
   readonly #closed: (file: SpoolReader) => void;
+  readonly #fd: number;
   #isOpen = true;
   /** Who needs the descriptor still: whoever has the file open, and calls on other threads. */
   #users = 1;
@@ -27,8 +28,14 @@ export class SpoolReader implements OpenFile {
   constructor(node: SpoolNode, fd: number, clones: SpoolClones, closed: (file: SpoolReader) => void) {
     this.clones = clones;
     this.node = node;
-    this.fd = fd;
+    this.#fd = fd;
     this.#closed = closed;
+  }
+
+  /** STALE when it is closed: the kernel has it open still, but what it was in is committed or removed. Something else may have the number by then. */
+  get fd(): number {
+    if (!this.#isOpen) throw new FileError('STALE', 'the file is gone with the staging directory that it was in');
+    return this.#fd;
   }
 
   /** Where its bytes are if they are not in the spool. */
@@ -72,7 +79,7 @@ export class SpoolReader implements OpenFile {
 
   #leave(): void {
     this.#users -= 1;
-    if (this.#users === 0) closeSync(this.fd);
+    if (this.#users === 0) closeSync(this.#fd);
   }
 }
 

@@ -9,10 +9,9 @@ import type { StagedImage } from './image-file.js';
 export interface StagedImageUse {
   /** Of the chunks that are written. */
   readonly key: EncryptionKey | undefined;
-  /** Throws if nothing may be written now. */
-  readonly check: () => void;
-  /** Called when what was written is flushed. */
-  readonly changed: () => MaybePromise<unknown>;
+  /** Something is about to be written. Throws if nothing may be written now. */
+  readonly writing: () => void;
+  readonly flushed: () => MaybePromise<unknown>;
   readonly closed: () => void;
 }
 
@@ -21,7 +20,6 @@ export class StagedImageWriter implements WritableFile {
   readonly #image: StagedImage;
   readonly #file: WritableFile;
   readonly #use: StagedImageUse;
-  #written = false;
   #open = true;
 
   constructor(image: StagedImage, use: StagedImageUse) {
@@ -39,22 +37,19 @@ export class StagedImageWriter implements WritableFile {
   }
 
   write(offset: number, data: Buffer): MaybePromise<number> {
-    this.#use.check();
-    this.#written = true;
+    this.#use.writing();
     return this.#image.write(offset, data);
   }
 
   allocate(allocation: Allocation): MaybePromise<void> {
-    this.#use.check();
-    this.#written = true;
+    this.#use.writing();
     return this.#file.allocate(allocation);
   }
 
   /** Whole chunks of a snapshot's image are taken without being read. NOT_SUPPORTED for other sources: the kernel copies those. */
   copyFrom({ source, sourceOffset, targetOffset, length }: CopiedRange): MaybePromise<number> {
-    this.#use.check();
     if (!(source instanceof OpenImageFile)) throw new FileError('NOT_SUPPORTED', 'only images of snapshots are copied without being read');
-    this.#written = true;
+    this.#use.writing();
     const { index } = source;
     const keyFits = source.fits(this.#use.key);
     const readAt = (offset: number, bytes: number): MaybePromise<readonly Uint8Array[]> => source.read(offset, bytes);
@@ -63,8 +58,7 @@ export class StagedImageWriter implements WritableFile {
 
   async flush(): Promise<void> {
     await this.#file.flush();
-    if (this.#written) await this.#use.changed();
-    this.#written = false;
+    await this.#use.flushed();
   }
 
   close(): void {

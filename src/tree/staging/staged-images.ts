@@ -66,8 +66,8 @@ export class StagedImages {
     if (users === 0 && this.#removed.delete(image)) this.#closeQuietly(image);
   }
 
-  /** Who has it open goes on with it. */
-  remove(name: string): void {
+  /** Who has it open goes on with it: the image is given then. */
+  remove(name: string): Promise<StagedImage> | undefined {
     const opening = this.#open.get(name);
     this.#open.delete(name);
     rmSync(join(this.#directory, name), { recursive: true, force: true });
@@ -78,12 +78,11 @@ export class StagedImages {
       },
       () => undefined,
     );
+    return opening;
   }
 
-  /** Takes the place of another one. */
+  /** The name is free. */
   rename(from: string, to: string): void {
-    if (from === to) return;
-    this.remove(to);
     renameSync(join(this.#directory, from), join(this.#directory, to));
     const opening = this.#open.get(from);
     this.#open.delete(from);

@@ -21,6 +21,7 @@ import {
 import { andThen } from '../../vfs/maybe.js';
 import { printableName } from '../../vfs/name.js';
 import {
+  type AttributeChanges,
   type Created,
   type NewFile,
   type Place,
@@ -30,6 +31,7 @@ import {
 } from '../../vfs/writable-file-system.js';
 import { BlobWriter } from './blob-writer.js';
 import type { StagedImage } from './image-file.js';
+import { NamedImages } from './named-images.js';
 import { StagedImageWriter } from './staged-image-writer.js';
 import type { StagedImages } from './staged-images.js';
 import { stagedKind, type StagedKind } from './staged-name.js';
@@ -49,8 +51,8 @@ export class StagingTree {
   readonly writing: WriteOperations;
   readonly #key: EncryptionKey | undefined;
   readonly #log: (line: string) => void;
-  /** What is at the top, by inode: names of images, and blobs. */
-  readonly #imageOf = new Map<Ino, string>();
+  readonly #named: NamedImages;
+  /** At the top, by inode. */
   readonly #blobs = new Set<Ino>();
   #imageWriters = 0;
   #lastLine = '';
@@ -61,6 +63,7 @@ export class StagingTree {
     this.#key = key;
     this.spool = spool;
     this.images = images;
+    this.#named = new NamedImages(images);
     this.#log = log;
     this.writing = this.#operations();
   }
@@ -83,9 +86,7 @@ export class StagingTree {
   }
 
   getattr(ino: Ino): MaybePromise<Entry> {
-    const entry = this.spool.getattr(ino);
-    const name = this.#imageOf.get(ino);
-    return name === undefined ? entry : this.#withImage(name, entry);
+    return this.#named.has(ino) ? this.#imageEntry(ino) : this.spool.getattr(ino);
   }
 
   openDirectory(ino: Ino): Directory {
@@ -103,13 +104,12 @@ export class StagingTree {
   }
 
   open(ino: Ino): MaybePromise<OpenFile> {
-    const name = this.#imageOf.get(ino);
-    return name === undefined ? this.spool.open(ino) : this.images.image(name).then((image) => this.#openToRead(image));
+    return this.#named.image(ino)?.then((image) => this.#openToRead(image)) ?? this.spool.open(ino);
   }
 
   /** Of the spool; undefined for images, whose chunks go into the datastore. */
   statfs(ino: Ino): FileSystemStatistics | undefined {
-    return this.#imageOf.has(ino) ? undefined : this.spool.statfs();
+    return this.#named.has(ino) ? undefined : this.spool.statfs();
   }
 
   #openToRead(image: StagedImage): OpenFile {
@@ -132,22 +132,31 @@ export class StagingTree {
   #shown(name: Buffer, entry: Entry): MaybePromise<Entry> {
     const { ino, mode } = entry.attributes;
     if ((mode & S_IFMT) !== S_IFREG) return entry;
-    const text = name.toString('latin1');
     if (stagedKind(name) !== 'image') {
       this.#blobs.add(ino);
       return entry;
     }
-    this.#imageOf.set(ino, text);
-    return this.#withImage(text, entry);
+    this.#named.tell(ino, name.toString('latin1'));
+    return this.#imageEntry(ino);
   }
 
-  #withImage(name: string, entry: Entry): MaybePromise<Entry> {
-    const shown = (image: StagedImage): Entry => ({ ...entry, attributes: imageAttributes(entry.attributes, image) });
-    return this.images.image(name).then(shown, (error: unknown) => {
+  async #imageEntry(ino: Ino): Promise<Entry> {
+    try {
+      const image = await this.#named.image(ino);
+      await this.#settleTime(ino);
+      const entry = this.spool.getattr(ino);
+      return image === undefined ? entry : { ...entry, attributes: imageAttributes(entry.attributes, image) };
+    } catch (error) {
       // So that it can be removed; who opens it is told the same.
-      this.#logOnce(`${name} can't be used: ${messageOf(error)}`);
-      return { ...entry, ttlMs: 0 };
-    });
+      this.#logOnce(`an image can't be used: ${messageOf(error)}`);
+      return { ...this.spool.getattr(ino), ttlMs: 0 };
+    }
+  }
+
+  /** The time of an image is that of its file in the spool. It is set when it is asked for, so that nobody sees another one afterwards. */
+  #settleTime(ino: Ino): MaybePromise<unknown> {
+    if (!this.#named.takeWritten(ino) || !this.has(ino)) return undefined;
+    return this.spool.writing.setAttributes(ino, { mtime: 'now', killPrivileges: false });
   }
 
   #operations(): WriteOperations {
@@ -179,45 +188,32 @@ export class StagingTree {
         return writing.makeSymbolicLink(parent, name, target, caller);
       }),
       link: changing((ino, parent, name) => {
-        if (atTop(parent) || this.#imageOf.has(ino) || this.#blobs.has(ino)) throw apart();
+        if (atTop(parent) || this.#named.has(ino) || this.#blobs.has(ino)) throw apart();
         return writing.link(ino, parent, name);
       }),
       unlink: changing((parent, name) => andThen(writing.unlink(parent, name), () => this.#forgetImage(parent, name))),
       removeDirectory: changing((parent, name) => writing.removeDirectory(parent, name)),
       rename: changing((from, to, mode) => this.#rename(from, to, mode)),
       setAttributes: changing((ino, changes, file) => {
-        const name = this.#imageOf.get(ino);
-        const { size, ...others } = changes;
-        if (name === undefined) {
-          if (!this.#blobs.has(ino)) return writing.setAttributes(ino, changes, file);
-          if (size !== undefined) this.#checkBlob(size);
-          return writing.setAttributes(ino, changes);
-        }
-        return this.images.image(name).then(async (image) => {
-          if (size !== undefined) await image.truncate(size);
-          // The time is that of the file in the spool.
-          const touched = size === undefined ? others : { mtime: 'now' as const, ...others };
-          const entry = await writing.setAttributes(ino, touched);
-          return { ...entry, attributes: imageAttributes(entry.attributes, image) };
-        });
+        const image = this.#named.image(ino);
+        if (image !== undefined) return image.then((opened) => this.#setImage(ino, opened, changes));
+        if (!this.#blobs.has(ino)) return writing.setAttributes(ino, changes, file);
+        if (changes.size !== undefined) this.#checkBlob(changes.size);
+        return writing.setAttributes(ino, changes);
       }),
       setxattr: changing((ino, xattr) => writing.setxattr(ino, xattr)),
       removexattr: changing((ino, name) => writing.removexattr(ino, name)),
       setInodeFlags: changing((ino, changes) => writing.setInodeFlags(ino, changes)),
       open: changing((ino, options) => {
-        const name = this.#imageOf.get(ino);
-        if (name !== undefined) return this.#openImage(ino, name, options.truncate);
+        const image = this.#named.image(ino);
+        if (image !== undefined) return image.then((opened) => this.#openImage(ino, opened, options.truncate));
         return andThen(writing.open(ino, options), (file) => (this.#blobs.has(ino) ? this.#limited(file) : file));
       }),
-      sync: (ino, options) => {
-        const name = this.#imageOf.get(ino);
-        if (name === undefined) return writing.sync(ino, options);
-        return this.images.image(name).then((image) => image.sync());
-      },
+      sync: (ino, options) => this.#named.image(ino)?.then((image) => image.sync()) ?? writing.sync(ino, options),
       forget: (ino) => {
         writing.forget(ino);
         if (this.spool.has(ino)) return;
-        this.#imageOf.delete(ino);
+        this.#named.forget(ino);
         this.#blobs.delete(ino);
       },
     };
@@ -237,20 +233,29 @@ export class StagingTree {
       if (kind === 'blob') return { entry: shown, file: this.#limited(plain) };
       plain.close();
       const { ino } = entry.attributes;
-      return { entry: await this.getattr(ino), file: await this.#openImage(ino, name.toString('latin1'), file.truncate) };
+      const opened = await this.#openImage(ino, await this.images.image(name.toString('latin1')), file.truncate);
+      return { entry: await this.getattr(ino), file: opened };
     });
   }
 
-  async #openImage(ino: Ino, name: string, truncate: boolean): Promise<WritableFile> {
-    const image = await this.images.image(name);
+  async #setImage(ino: Ino, image: StagedImage, { size, ...others }: AttributeChanges): Promise<Entry> {
+    if (size !== undefined) await image.truncate(size);
+    if (size !== undefined || others.mtime !== undefined) this.#named.takeWritten(ino);
+    const entry = await this.spool.writing.setAttributes(ino, size === undefined ? others : { mtime: 'now', ...others });
+    return { ...entry, attributes: imageAttributes(entry.attributes, image) };
+  }
+
+  async #openImage(ino: Ino, image: StagedImage, truncate: boolean): Promise<WritableFile> {
     if (truncate) await image.truncate(0);
     this.#imageWriters++;
     this.images.hold(image);
     return new StagedImageWriter(image, {
       key: this.#key,
-      check: () => this.#refuseIfFrozen(),
-      // The time is that of the file in the spool.
-      changed: () => (this.has(ino) ? this.spool.writing.setAttributes(ino, { mtime: 'now', killPrivileges: false }) : undefined),
+      writing: () => {
+        this.#refuseIfFrozen();
+        this.#named.noteWrite(ino);
+      },
+      flushed: () => this.#settleTime(ino),
       closed: () => {
         this.#imageWriters--;
         this.images.letGo(image);
@@ -270,15 +275,14 @@ export class StagingTree {
       if (before !== after || (mode === 'exchange' && after !== 'archive')) throw apart();
       return andThen(writing.rename(from, to, mode), () => {
         if (after !== 'image') return;
-        this.images.rename(from.name.toString('latin1'), to.name.toString('latin1'));
-        this.#imageOf.set(source.attributes.ino, to.name.toString('latin1'));
+        this.#named.rename(from.name.toString('latin1'), to.name.toString('latin1'));
       });
     });
   }
 
   #forgetImage(parent: Ino, name: Buffer): void {
     if (parent !== this.root || stagedKind(name) !== 'image') return;
-    this.images.remove(name.toString('latin1'));
+    this.#named.remove(name.toString('latin1'));
   }
 
   #limited(file: WritableFile): WritableFile {
