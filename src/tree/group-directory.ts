@@ -44,7 +44,7 @@ export class GroupDirectory extends TreeNode {
     const { snapshots, latest } = await this.#listing.get();
     const text = name.toString('latin1');
     if (text === stagingName) return await this.#staged();
-    if (text === latestName && latest !== undefined) return { attributes: this.#latestLink(latest).attributes(), ttlMs: freshMs };
+    if (text === latestName && latest !== undefined) return this.#latestEntry(latest);
     const snapshot = snapshots.get(text);
     return snapshot && { attributes: this.#directory(snapshot).attributes(), ttlMs: freshMs };
   }
@@ -58,8 +58,8 @@ export class GroupDirectory extends TreeNode {
     const staged = this.#context.staging?.area(this.#group);
     const staging = staged === undefined ? [] : [{ name: Buffer.from(stagingName), ino: staged.tree.root, type: S_IFDIR }];
     if (latest === undefined) return listedDirectory([...entries, ...staging]);
-    const attributes = this.#latestLink(latest).attributes();
-    const link = { name: Buffer.from(latestName), ino: attributes.ino, type: S_IFLNK, entry: { attributes, ttlMs: freshMs } };
+    const entry = this.#latestEntry(latest);
+    const link = { name: Buffer.from(latestName), ino: entry.attributes.ino, type: S_IFLNK, entry };
     return listedDirectory([...entries, link, ...staging]);
   }
 
@@ -94,6 +94,11 @@ export class GroupDirectory extends TreeNode {
   override setXattr(name: string, value: Buffer): void {
     if (this.#control === undefined || name !== controlName) throw readOnly();
     this.#control.request(value);
+  }
+
+  /** Not to be believed where it may be another one as soon as a commit has returned. */
+  #latestEntry(latest: string): Entry {
+    return { attributes: this.#latestLink(latest).attributes(), ttlMs: this.#context.staging === undefined ? freshMs : 0 };
   }
 
   async #staged(): Promise<Entry | undefined> {
