@@ -20,6 +20,8 @@ export class TicketAuthentication implements Authentication {
   readonly #options: OpenOptions;
   readonly #state: ClientState;
   readonly #logIn: LogIn;
+  /** Found once, for good: a descriptor can be read once, and a command may ask a person. */
+  #found: Promise<string | undefined> | undefined;
   /** What a new login takes when the ticket is too old: not known where a remembered ticket was enough. */
   #password: string | undefined;
   #current: { readonly ticket: Ticket; readonly since: number } | undefined;
@@ -55,6 +57,7 @@ export class TicketAuthentication implements Authentication {
     clearTimeout(this.#timer);
     this.#current = undefined;
     this.#password = undefined;
+    this.#found = undefined;
   }
 
   #once(login: () => Promise<Ticket>): Promise<Ticket> {
@@ -64,7 +67,7 @@ export class TicketAuthentication implements Authentication {
 
   /** By the password that is known or given, else the remembered ticket, else a person. */
   async #first(): Promise<Ticket> {
-    const given = this.#password ?? (await findSecret(this.#options.environment, 'PBS_PASSWORD', 'password'));
+    const given = this.#password ?? (await this.#secret());
     if (given !== undefined) return await this.#byPassword(given);
     const remembered = this.#current?.ticket ?? (await this.#remembered());
     if (remembered !== undefined) {
@@ -81,10 +84,21 @@ export class TicketAuthentication implements Authentication {
     return await this.#byPassword(await askPassword(this.#user));
   }
 
+  #secret(): Promise<string | undefined> {
+    this.#found ??= findSecret(this.#options.environment, 'PBS_PASSWORD', 'password');
+    this.#found.catch(() => (this.#found = undefined));
+    return this.#found;
+  }
+
+  /** A wrong one is asked for again, where a person typed it. */
   async #byPassword(password: string): Promise<Ticket> {
-    const ticket = await this.#logIn(this.#user, password);
     this.#password = password;
-    return await this.#use(ticket);
+    try {
+      return await this.#use(await this.#logIn(this.#user, password));
+    } catch (error) {
+      if (codeOf(error) === 'LOGIN_FAILED') this.#password = undefined;
+      throw error;
+    }
   }
 
   async #remembered(): Promise<Ticket | undefined> {

@@ -1,5 +1,5 @@
 /** Calls and logins, on real TLS. Exchanges are those that other clients were recorded with. */
-import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseRepository } from '../../../src/format/repository.js';
@@ -231,6 +231,32 @@ describe('the password', () => {
     const given = environment();
     expect(await open(given).call('GET', '/version')).toEqual({ path: '/api2/json/version' });
     if (given['PBS_PASSWORD_FD'] !== undefined) closeSync(Number(given['PBS_PASSWORD_FD']));
+  });
+
+  it.each<[string, (count: string) => [NodeJS.ProcessEnv, Partial<OpenOptions>]]>([
+    ['of a descriptor', () => [{ PBS_PASSWORD_FD: String(openSync(file(`${password}\n`), 'r')) }, {}]],
+    ['of a command', (count) => [{ PBS_PASSWORD_CMD: `sh -c 'echo asked >> ${count}; echo "$1"' sh '${password}'`, PATH: process.env['PATH'] }, {}]],
+    ['of a person', (count) => [{}, { askPassword: () => (appendFileSync(count, 'asked\n'), Promise.resolve(password)) }]],
+  ])('%s is found once, though the server is lost while it logs in', async (_name, given) => {
+    const count = join(scratchDirectory(), 'count');
+    let lost = 0;
+    small.answer = (request) => {
+      lost++;
+      small.answer = lost < 3 ? small.answer : undefined;
+      request.socket.destroy();
+    };
+    const [environment, options] = given(count);
+    expect(await open(environment, options).call('GET', '/version')).toEqual({ path: '/api2/json/version' });
+    expect(lost).toBe(3);
+    if (environment['PBS_PASSWORD_FD'] === undefined) expect(readFileSync(count, 'utf8')).toBe('asked\n');
+    else closeSync(Number(environment['PBS_PASSWORD_FD']));
+  });
+
+  it('that a person typed wrong is asked for again', async () => {
+    const typed = ['wrong', password];
+    const server = open({}, { askPassword: () => Promise.resolve(typed.shift() ?? '') });
+    expect(await failureOf(server.call('GET', '/version'))).toMatchObject({ code: 'LOGIN_FAILED' });
+    expect(await server.call('GET', '/version')).toEqual({ path: '/api2/json/version' });
   });
 
   it.each<[string, () => NodeJS.ProcessEnv, string, RegExp]>([
