@@ -17,6 +17,8 @@ export class Trust {
   readonly #state: ClientState;
   /** One person is asked once, however many connections wait for it. */
   #decision: Promise<Decision> | undefined;
+  /** That the remembered fingerprints can't be read. */
+  #isTold = false;
 
   /** `host`: without its port, as fingerprints are remembered. */
   constructor(host: string, options: OpenOptions, state: ClientState) {
@@ -80,8 +82,15 @@ export class Trust {
     return { fingerprint: seen, isNew: true };
   }
 
+  /** A file that can't be read says nothing; the certificate may need none. */
   async #remembered(): Promise<string | undefined> {
-    return (await this.#state.fingerprintOf(this.#host))?.toLowerCase();
+    try {
+      return (await this.#state.fingerprintOf(this.#host))?.toLowerCase();
+    } catch (error) {
+      if (!this.#isTold) this.#options.warn(`the fingerprints that are remembered can't be read: ${messageOf(error)}`);
+      this.#isTold = true;
+      return undefined;
+    }
   }
 
   /** A home that can't be written costs only the question next time. */

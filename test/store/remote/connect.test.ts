@@ -113,6 +113,18 @@ describe('a certificate of an authority that the system trusts', () => {
     expect(new Set(server.protocols)).toEqual(new Set([false]));
   });
 
+  it('is enough where the remembered fingerprints can not be read, which is told once', async () => {
+    const server = await start(signed);
+    const config = scratchDirectory();
+    mkdirSync(join(config, 'proxmox-backup/fingerprints'), { recursive: true });
+    const lines: string[] = [];
+    const trusting = open(server.port, { warn: (line) => lines.push(line) }, { SSL_CERT_FILE: signed.caPath, XDG_CONFIG_HOME: config });
+    expect(await Promise.all([1, 2, 3].map(() => trusting.call('GET', '/version')))).toHaveLength(3);
+    expect(lines).toEqual([expect.stringMatching(/^the fingerprints that are remembered can't be read: EISDIR/)]);
+    const environment = { XDG_CONFIG_HOME: config };
+    await expect(open(server.port, {}, environment).call('GET', '/version')).rejects.toMatchObject({ code: 'UNTRUSTED' });
+  });
+
   it('but for another name is as good as none', async () => {
     const server = await start(elsewhere);
     const environment = { SSL_CERT_FILE: elsewhere.caPath };
