@@ -8,6 +8,7 @@ import { formatBackupTime } from '../../format/backup-time.js';
 import { groupPath, snapshotPath, type SnapshotName } from '../../format/snapshot-name.js';
 import type { BackupOptions, BackupSession, ReusedChunk } from '../backup-session.js';
 import { checkNewSnapshotName } from '../new-snapshot-name.js';
+import { unlessAborted } from './back-off.js';
 import { RemoteBackupSession } from './backup-session.js';
 import type { Listings } from './listings.js';
 import { snapshotParameters } from './parameters.js';
@@ -35,11 +36,13 @@ export async function beginRemoteBackup(parts: RemoteBackupParts, options: Backu
   checkOwner(owner, api.repository.authId);
   const connection = await connect(parts, snapshot, signal);
   try {
-    const { time, previousFiles } = await previousOf(connection, key, warn);
+    // When it is aborted the connection is closed, which ends what is still asked in the session.
+    const { time, previousFiles } = await unlessAborted(signal, previousOf(connection, key, warn));
+    const groupOwner = await unlessAborted(signal, ownerOf(parts, snapshot));
     return new RemoteBackupSession({
       connection,
       snapshot,
-      owner: await ownerOf(parts, snapshot),
+      owner: groupOwner,
       previous: time === undefined || previousFiles === undefined ? undefined : { ...snapshot, time },
       previousFiles,
       key,

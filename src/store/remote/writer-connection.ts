@@ -45,6 +45,7 @@ export class WriterConnection {
   }
 
   close(): void {
+    this.#ended.abort(closed());
     this.#session.close();
   }
 

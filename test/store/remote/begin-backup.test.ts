@@ -116,6 +116,25 @@ describe('the previous snapshot', () => {
   });
 });
 
+describe('an interrupt while it begins ends it at once', () => {
+  const never = (): Promise<never> => new Promise(() => undefined);
+  const known = { 'GET /previous_backup_time': () => time - 100, 'GET /previous': () => manifest };
+
+  test.each<[string, Partial<Answers>]>([
+    ['the time of the previous snapshot', { session: { 'GET /previous_backup_time': never } }],
+    ['its manifest', { session: { ...known, 'GET /previous': never } }],
+    ['the owner', { session: known, calls: { groups: never } }],
+  ])('waiting for %s', async (_name, answers) => {
+    const { store, isClosed } = made(answers);
+    const controller = new AbortController();
+    const beginning = outcome(store.beginBackup({ snapshot, key: undefined, owner: undefined, warn: () => undefined, signal: controller.signal }));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    controller.abort();
+    expect(await beginning).toMatch(/^INTERRUPTED /);
+    expect(isClosed()).toBe(true);
+  });
+});
+
 describe('the answer to the end is lost:', () => {
   const row = (files: readonly string[]): JsonValue => ({ 'backup-type': 'host', 'backup-id': 'web', 'backup-time': time, protected: false, files: files.map((filename) => ({ filename })) });
   const whole = [row(['index.json.blob'])];
