@@ -10,6 +10,7 @@ import type { BackupOptions, BackupSession, ReusedChunk } from '../backup-sessio
 import { checkNewSnapshotName } from '../new-snapshot-name.js';
 import { unlessAborted } from './back-off.js';
 import { RemoteBackupSession } from './backup-session.js';
+import { listedStores } from './listed-stores.js';
 import type { Listings } from './listings.js';
 import { snapshotParameters } from './parameters.js';
 import { PreviousFiles } from './previous-files.js';
@@ -78,7 +79,7 @@ function checkOwner(owner: string | undefined, authId: string): void {
 
 /** A server says the same for most reasons, in words: what it has tells which it is. */
 async function explained({ listings, api }: RemoteBackupParts, snapshot: SnapshotName, refusal: ServerRefusal): Promise<Error> {
-  if (refusal.status === 403) return refusal;
+  if (refusal.status === 403 || (await isInMaintenance(api))) return refusal;
   const options = { cause: refusal };
   const path = groupPath(snapshot);
   try {
@@ -102,6 +103,15 @@ async function explained({ listings, api }: RemoteBackupParts, snapshot: Snapsho
     // A server does not show a group that is not there, nor one of another user to who may not read it.
     const text = `${path} is not shown to ${api.repository.authId}, most likely because it belongs to another user: ${refusal.text}`;
     return new StoreError('NOT_OWNER', text, options);
+  }
+}
+
+/** Where it is not known it is not. */
+async function isInMaintenance(api: ServerApi): Promise<boolean> {
+  try {
+    return (await listedStores(api)).some((store) => store.name === api.repository.store && store.isInMaintenance);
+  } catch {
+    return false;
   }
 }
 

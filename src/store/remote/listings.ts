@@ -9,8 +9,8 @@ import type { GroupFacts } from '../datastore.js';
 import type { ServerApi } from './server-api.js';
 import { ServerRefusal } from './server-refusal.js';
 import { KeptAnswers } from './kept-answers.js';
-import { text } from '../../format/json-shape.js';
-import { checked, groupKeyOf, readGroups, readNamespaces, readSnapshots, rows, type ListedGroup, type ListedGroups, type ListedSnapshot, type ListedSnapshots } from './listing-answers.js';
+import { listedStores } from './listed-stores.js';
+import { groupKeyOf, readGroups, readNamespaces, readSnapshots, type ListedGroup, type ListedGroups, type ListedSnapshot, type ListedSnapshots } from './listing-answers.js';
 import { changedDirectories } from './listing-changes.js';
 import { groupParameters, namespaceParameter, storePath } from './parameters.js';
 
@@ -136,7 +136,7 @@ export class Listings {
     if (!(error instanceof ServerRefusal) || ![400, 404].includes(error.status)) return error;
     try {
       const { store, host, authId } = this.#api.repository;
-      const stores = rows(await this.#api.call('GET', '/admin/datastore'), 'datastores').map((row) => checked('datastores', () => text(row['store'], 'store')));
+      const stores = (await listedStores(this.#api)).map(({ name }) => name);
       if (!stores.includes(store)) {
         const seen = stores.length === 0 ? 'none at all' : stores.sort().join(', ');
         return new StoreError('NOT_FOUND', `${host} has no datastore ${store} that ${authId} may use; it may use ${seen}`, { cause: error });

@@ -97,6 +97,25 @@ async function outcome(work: Promise<unknown>): Promise<string> {
   }
 }
 
+describe('a refused session is explained:', () => {
+  const backup = (): never => {
+    throw refused(400, 'what the server says');
+  };
+  const maintained = { datastore: () => [{ store: 'other' }, { store: 'store1', comment: null, maintenance: 'read-only' }] };
+
+  test.each<[string, Partial<Answers>['calls'] & object, RegExp]>([
+    ['another backup runs, most likely', {}, /^LOCKED .*another backup/],
+    ['the group is not shown', { groups: () => [] }, /^NOT_OWNER .*not shown/],
+    ['of another user', { groups: () => [{ 'backup-type': 'host', 'backup-id': 'web', owner: 'other@pbs', files: [] }] }, /^NOT_OWNER .*belongs to other@pbs/],
+    ['maintenance, in the words of the server', maintained, /^REFUSED made\.up: what the server says$/],
+    ['maintenance, and a group that is not there yet', { ...maintained, groups: () => [] }, /^REFUSED made\.up: what the server says$/],
+    ['nobody says whether it is maintenance', { datastore: () => Promise.reject(refused(403, 'no')) }, /^LOCKED /],
+  ])('%s', async (_name, calls, expected) => {
+    const { store } = made({ backup, calls });
+    expect(await outcome(store.beginBackup({ snapshot, key: undefined, owner: undefined, warn: () => undefined }))).toMatch(expected);
+  });
+});
+
 describe('the previous snapshot', () => {
   const old = { 'GET /previous_backup_time': () => Promise.reject(refused(404, 'no such path')) };
 
