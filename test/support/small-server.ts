@@ -101,7 +101,12 @@ export class SmallServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const parts: Buffer[] = [];
-    for await (const part of request) parts.push(part as Buffer);
+    try {
+      for await (const part of request) parts.push(part as Buffer);
+    } catch {
+      // Whoever sent it is gone.
+      return;
+    }
     const body = Buffer.concat(parts).toString();
     this.#keep(request, body);
     if (this.answer !== undefined) return this.answer(request, response, body);

@@ -9,6 +9,7 @@ import { Slots } from './slots.js';
 
 const connectionsMax = 4;
 const idleMsMax = 30_000;
+const partBytes = 64 << 10;
 
 export interface HttpRequest {
   readonly method: string;
@@ -17,7 +18,7 @@ export interface HttpRequest {
   /** In the order in which they are sent, without `host` and `content-length`. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Buffer | undefined;
-  /** Until the head of the answer, and then between its parts. */
+  /** Between parts of the body, until the head of the answer, and then between its parts. */
   readonly timeoutMs: number;
   /** Of the body of the answer. */
   readonly bytesMax: number;
@@ -134,7 +135,9 @@ export class HttpClient {
           done({ status: answer.statusCode ?? 0, headers: answer.headers, body: gathered });
         });
       });
-      sent.end(body);
+      sendBody(sent, body, () => {
+        clock.restart();
+      });
       return end;
     });
   }
@@ -144,6 +147,19 @@ export class HttpClient {
 function prepare(request: ClientRequest, body: Buffer | undefined): void {
   if (request.getHeader('connection') === undefined) request.removeHeader('connection');
   if (body === undefined) request.useChunkedEncodingByDefault = false;
+}
+
+/** One part after the other: of what is written together Node tells only when all of it is gone. */
+function sendBody(request: ClientRequest, body: Buffer | undefined, passed: () => void, at = 0): void {
+  if (body === undefined || body.length - at <= partBytes) {
+    request.end(body?.subarray(at));
+    return;
+  }
+  request.write(body.subarray(at, at + partBytes), (error) => {
+    if (error !== null && error !== undefined) return;
+    passed();
+    sendBody(request, body, passed, at + partBytes);
+  });
 }
 
 function isLoss(error: Error): boolean {

@@ -21,7 +21,8 @@ import { TokenAuthentication } from './token-authentication.js';
 import { Trust } from './trust.js';
 
 export const defaultTimeoutMs = 60_000;
-const headMsMax = 120_000;
+/** How long other clients wait for any answer; what only reads is asked for again sooner. */
+const headMs = 120_000;
 /** Servers refuse longer ones with 414, section 5.1; notes may be long. */
 const queryLengthMax = 2048;
 
@@ -39,6 +40,8 @@ interface Sent {
   readonly body?: Buffer | undefined;
   readonly bytesMax?: number;
   readonly signal?: AbortSignal | undefined;
+  /** It is not asked again: the server may take its time. */
+  readonly isChange?: boolean;
   /** What is left of the time; all of it if undefined. */
   readonly timeoutMs?: number;
 }
@@ -84,6 +87,7 @@ export class Server implements ServerApi {
       path: `/api2/json${path}${inBody ? '' : queryText(parameters)}`,
       contentType: inBody ? json : form,
       body: inBody ? jsonBody(parameters) : undefined,
+      isChange: method !== 'GET',
       signal: this.#signal(signal),
     };
     const what = `${this.#what}: ${method} ${path}`;
@@ -92,7 +96,7 @@ export class Server implements ServerApi {
 
   async upload(path: string, parameters: Parameters, body: Buffer): Promise<JsonValue> {
     const what = `${this.#what}: POST ${path}`;
-    const sent: Sent = { method: 'POST', path: `/api2/json${path}${queryText(parameters)}`, contentType: 'application/octet-stream', body, signal: this.#closing.signal };
+    const sent: Sent = { method: 'POST', path: `/api2/json${path}${queryText(parameters)}`, contentType: 'application/octet-stream', body, isChange: true, signal: this.#closing.signal };
     return await this.#repeatedly(false, sent.signal, async (timeoutMs) => dataOf(await this.#accepted({ ...sent, timeoutMs }, what), what));
   }
 
@@ -184,13 +188,13 @@ export class Server implements ServerApi {
     return await send(await unlessAborted(sent.signal, this.#authentication.headers()));
   }
 
-  #request({ method, path, contentType, body, bytesMax = answerBytesMax, signal, timeoutMs = this.#timeoutMs }: Sent, headers: Readonly<Record<string, string>>): HttpRequest {
+  #request({ method, path, contentType, body, isChange = false, bytesMax = answerBytesMax, signal, timeoutMs = this.#timeoutMs }: Sent, headers: Readonly<Record<string, string>>): HttpRequest {
     return {
       method,
       path,
       headers: { 'user-agent': userAgent, 'content-type': contentType, ...headers },
       body,
-      timeoutMs: Math.min(headMsMax, timeoutMs),
+      timeoutMs: isChange ? Math.max(headMs, timeoutMs) : Math.min(headMs, timeoutMs),
       bytesMax,
       signal,
     };

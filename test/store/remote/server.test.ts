@@ -1,10 +1,13 @@
 /** Calls and logins, on real TLS. Exchanges are those that other clients were recorded with. */
 import { appendFileSync, chmodSync, closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseRepository } from '../../../src/format/repository.js';
 import type { OpenOptions } from '../../../src/store/open-options.js';
 import { ClientState, type Ticket } from '../../../src/store/remote/client-state.js';
+import { HttpClient, type HttpRequest } from '../../../src/store/remote/http-client.js';
 import { openServer, type Server } from '../../../src/store/remote/server.js';
 import { TicketAuthentication } from '../../../src/store/remote/ticket-authentication.js';
 import { selfSignedCertificate, type Certificate } from '../../support/certificate.js';
@@ -485,6 +488,45 @@ describe('a bad network', () => {
     expect(await failureOf(server.call('GET', '/version'))).toMatchObject({ code: 'UNREACHABLE', message: expect.stringMatching(/127\.0\.0\.1:\d+ can not be reached: connection refused/) as string });
     expect(Date.now() - begun).toBeLessThan(1500);
     expect(server.state()).toMatchObject({ connected: false, lastError: expect.stringContaining('refused') as string });
+  });
+
+  it.each<[string, (server: Server) => Promise<unknown>, boolean]>([
+    ['a question', (server) => server.call('GET', '/x'), false],
+    ['a change', (server) => server.call('PUT', '/x', { a: 1 }), true],
+    ['a removal', (server) => server.call('DELETE', '/x'), true],
+    ['an upload', (server) => server.upload('/x', {}, Buffer.from('blob')), true],
+  ])('what changes something may take longer than the timeout: %s', async (_name, ask, isWaitedFor) => {
+    const server = open(authorized, { timeoutMs: 400 });
+    await server.logIn();
+    small.answer = (_request, response) => {
+      setTimeout(() => {
+        give(response, 1);
+      }, 1000);
+    };
+    if (isWaitedFor) expect(await ask(server)).toBe(1);
+    else expect(await failureOf(ask(server))).toMatchObject({ code: 'UNREACHABLE' });
+  });
+
+  it('an upload lives while its parts leave, and not longer', { timeout: 30_000 }, async () => {
+    const client = new HttpClient('127.0.0.1', async () => {
+      const socket = connectTls({ host: '127.0.0.1', port: proxy.port, rejectUnauthorized: false });
+      await once(socket, 'secureConnect');
+      return socket;
+    });
+    try {
+      const body = Buffer.alloc(24 << 20, 7);
+      const request: HttpRequest = { method: 'POST', path: '/x', headers: {}, body, timeoutMs: 1500, bytesMax: 1000 };
+      small.answer = (_request, response, received) => {
+        give(response, received.length);
+      };
+      proxy.rate.up = 6000;
+      expect((await client.send(request)).body.toString()).toBe(`{"data":${body.length}}`);
+      const lost = failureOf(client.send(request));
+      setTimeout(() => (proxy.isBlackHole = true), 500);
+      expect(await lost).toMatchObject({ code: 'UNREACHABLE', message: expect.stringContaining('did not answer within') as string });
+    } finally {
+      client.close();
+    }
   });
 
   it('other calls are sent once', async () => {
