@@ -86,7 +86,7 @@ test('notes', async () => {
 test('chown', async () => {
   expect(await run('chown', 'host/web', 'backup@pbs!laptop')).toMatchObject({ status: 0 });
   expect(readFileSync(join(directory, 'host/web/owner'), 'utf8')).toBe('backup@pbs!laptop\n');
-  expect(await run('chown', 'host/web', 'nobody')).toMatchObject({ status: 2 });
+  for (const nobody of ['nobody', 'a@b', `${'x'.repeat(65)}@pbs`, `backup@pbs!${'x'.repeat(65)}`]) expect(await run('chown', 'host/web', nobody)).toMatchObject({ status: 2 });
   expect(await run('chown', 'host/web/latest', 'a@pbs')).toMatchObject({ status: 2 });
 });
 

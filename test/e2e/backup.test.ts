@@ -207,6 +207,7 @@ describe('refused, with nothing left behind', () => {
     ['a time that exists', ['--id', 'web1', '--time', times[1], `disk.img:${image}`], 8, /newer|exists/],
     ['a time before the newest', ['--id', 'web1', '--time', times[0], `disk.img:${image}`], 8, /newer|exists/],
     ['another owner', ['--id', 'web1', '--time', times[3], '--owner', 'other@pbs', `disk.img:${image}`], 4, /root@pam/],
+    ['an owner outside of the grammar', ['--id', 'x', '--owner', 'a@b', `disk.img:${image}`], 2, /a realm has 2 to 32/],
     ['a name outside of the grammar', ['--id', 'x', `disk.iso:${image}`], 2, /disk\.iso/],
     ['a name twice', ['--id', 'x', `a.img:${image}`, `a.img:${image}`], 2, /a\.img/],
     ['an id outside of the grammar', ['--id', '../x', `a.img:${image}`], 2, /--id/],

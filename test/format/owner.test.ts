@@ -11,7 +11,7 @@ describe.each(fixtureStores)('groups of %s', (store) => {
   });
 });
 
-test.each(['root@pam', 'backup@pbs!token1', 'j\u00f6rg@ad.example', 'a!b@pam'])('%s comes back', (owner) => {
+test.each(['root@pam', 'backup@pbs!token1', 'backup@pbs!c', `${'x'.repeat(60)}@pam`, 'j\u00f6rg@ad.example', 'a!b@pam'])('%s comes back', (owner) => {
   expect(parseOwner(encodeOwner(owner))).toBe(owner);
 });
 
@@ -27,8 +27,16 @@ test.each(nobodies)('%j names nobody', (text) => {
   expect(() => parseOwner(Buffer.from(text))).toThrow(expect.objectContaining({ code: 'BAD_STRUCTURE' }));
 });
 
+const long = 'x'.repeat(65);
+test.each(['a@b', `a@${'r'.repeat(33)}`, `${long}@pam`, `root@pam!${long}`, 'root@pam\nx', ...wrongNames])('%j is not written', (owner) => {
+  expect(() => encodeOwner(owner)).toThrow(expect.objectContaining({ code: 'BAD_NAME' }));
+});
+
+test.each(['a@b', `${long}@pam`, `root@pam!${long}`])('%j, which others may have written, is read', (owner) => {
+  expect(parseOwner(Buffer.from(`${owner}\n`))).toBe(owner);
+});
+
 test('neither other bytes nor a large file', () => {
   expect(() => parseOwner(Buffer.from('ff40', 'hex'))).toThrow(expect.objectContaining({ code: 'BAD_STRUCTURE' }));
   expect(() => parseOwner(Buffer.alloc(4097, 'a'))).toThrow(expect.objectContaining({ code: 'LIMIT_EXCEEDED' }));
-  expect(() => encodeOwner('root@pam\nx')).toThrow(expect.objectContaining({ code: 'BAD_STRUCTURE' }));
 });
