@@ -13,13 +13,12 @@ const userLengthMin = 3;
 const userLengthMax = 64;
 const realmLengthMin = 2;
 const realmLengthMax = 32;
-const tokenLengthMin = 3;
 const tokenLengthMax = 64;
 
-/** `backup@pbs` or `backup@pbs!token`. `lengthMin`: characters of a token's name. Throws BAD_NAME. */
-export function parseAuthId(text: string, lengthMin = tokenLengthMin): AuthId {
+/** `backup@pbs` or `backup@pbs!token`. Tokens of real stores have names of two characters, against the specification's three. Throws BAD_NAME. */
+export function parseAuthId(text: string): AuthId {
   const [, user = text, token] = /^(.*@[^@!]*)!(.*)$/s.exec(text) ?? [];
-  const fault = faultOfUser(user) ?? (token === undefined ? undefined : faultOfToken(token, lengthMin));
+  const fault = faultOfUser(user) ?? (token === undefined ? undefined : faultOfToken(token));
   if (fault !== undefined) throw new FormatError('BAD_NAME', `${JSON.stringify(text)} is not a user like 'backup@pbs' or a token like 'backup@pbs!name': ${fault}`);
   return { user, token };
 }
@@ -34,7 +33,7 @@ function faultOfUser(user: string): string | undefined {
   return undefined;
 }
 
-function faultOfToken(token: string, lengthMin: number): string | undefined {
-  if (isSafeId(token) && token.length >= lengthMin && token.length <= tokenLengthMax) return undefined;
-  return `a token's name has ${lengthMin} to ${tokenLengthMax} letters or digits`;
+function faultOfToken(token: string): string | undefined {
+  if (isSafeId(token) && token.length <= tokenLengthMax) return undefined;
+  return `a token's name has 1 to ${tokenLengthMax} letters or digits`;
 }

@@ -18,8 +18,8 @@ export function parseOwner(bytes: Uint8Array): string {
   return owner;
 }
 
-/** Throws BAD_NAME for what a server would not take. Real stores belong to tokens with shorter names than those that are made. */
+/** Throws BAD_NAME for what a server would not take. */
 export function encodeOwner(owner: string): Buffer {
-  parseAuthId(owner, 1);
+  parseAuthId(owner);
   return Buffer.from(`${owner}\n`);
 }

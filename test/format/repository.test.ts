@@ -59,7 +59,7 @@ describe('an auth id', () => {
     expect(parseAuthId(text)).toEqual({ user, token });
   });
 
-  it.each(['', 'root', '@pam', 'a b@pam', 'a:b@pam', 'a/b@pam', 'a\n@pam', 'a@p', 'a@-pam', `${'a'.repeat(62)}@pam`, 'a@pam!t', 'a@pam!', 'a@pam!a b', `a@pam!${'t'.repeat(65)}`])('%j is none', (text) => {
+  it.each(['', 'root', '@pam', 'a b@pam', 'a:b@pam', 'a/b@pam', 'a\n@pam', 'a@p', 'a@-pam', `${'a'.repeat(62)}@pam`, 'a@pam!', 'a@pam!a b', `a@pam!${'t'.repeat(65)}`])('%j is none', (text) => {
     expect(() => parseAuthId(text)).toThrow(/is not a user like/);
   });
 });
