@@ -34,7 +34,10 @@ export interface WalkOptions {
   readonly skipE2bigXattr: boolean;
   /** Most entries of the directories along one path together. */
   readonly entriesMax: number;
-  /** It is a spool of ours: `.pxarexclude` files are files like others, and attributes `user.pbsfs.*` are not archived. */
+  /**
+   * It is a spool of ours: `.pxarexclude` files are files like others, attributes `user.pbsfs.*` are not archived, and all but clones is read:
+   * programs set times in a mount as they like, and the content is at hand.
+   */
   readonly isSpool?: boolean;
 }
 

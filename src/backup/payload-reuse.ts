@@ -48,13 +48,21 @@ interface HeldChunk {
   readonly padding: number;
 }
 
+export interface ReuseOptions {
+  readonly visitAgain: VisitAgain;
+  readonly tally: ArchiveTally;
+  /** Whether a file counts as changed that is not a clone, whatever its metadata. */
+  readonly clonesOnly: boolean;
+}
+
 export class PayloadReuse implements TreeVisitor {
   readonly #output: ArchiveOutput;
   readonly #reference: ReferenceTree;
   readonly #index: DynamicIndex;
   /** Of the index. */
   readonly #csum: string;
-  readonly #walk: ReferenceWalk;
+  /** Undefined: metadata is not trusted, only clones are known to be unchanged. */
+  readonly #walk: ReferenceWalk | undefined;
   readonly #visitAgain: VisitAgain;
   readonly #tally: ArchiveTally;
   #queue: Queued[] = [];
@@ -69,25 +77,25 @@ export class PayloadReuse implements TreeVisitor {
   #backwardTold = false;
   #hasClones = false;
 
-  constructor(output: ArchiveOutput, reference: ReferenceTree, visitAgain: VisitAgain, tally: ArchiveTally) {
+  constructor(output: ArchiveOutput, reference: ReferenceTree, { visitAgain, tally, clonesOnly }: ReuseOptions) {
     this.#output = output;
     this.#reference = reference;
     this.#index = reference.payloadIndex;
     this.#csum = this.#index.csum.toString('hex');
-    this.#walk = new ReferenceWalk(reference, tally.warn);
+    this.#walk = clonesOnly ? undefined : new ReferenceWalk(reference, tally.warn);
     this.#visitAgain = visitAgain;
     this.#tally = tally;
   }
 
   async beginDirectory(name: Buffer, metadata: PxarMetadata): Promise<void> {
-    await this.#walk.enter(name);
+    await this.#walk?.enter(name);
     if (this.#queue.length > 0) return this.#enqueue({ kind: 'begin', name, metadata }, bytesOf(metadata));
     this.#injectHeld();
     await this.#output.beginDirectory(name, metadata);
   }
 
   endDirectory(): MaybePromise<void> {
-    this.#walk.leave();
+    this.#walk?.leave();
     return this.#queue.length > 0 ? this.#enqueue({ kind: 'end' }, 0) : this.#output.endDirectory();
   }
 
@@ -115,7 +123,7 @@ export class PayloadReuse implements TreeVisitor {
     }
     const { clone } = found;
     this.#hasClones ||= clone !== undefined;
-    const range = clone === undefined ? this.#walk.unchanged(name, stat, metadata) : this.#rangeOf(clone);
+    const range = clone === undefined ? this.#walk?.unchanged(name, stat, metadata) : this.#rangeOf(clone);
     return andThen(range, (old) => (old !== undefined && this.#goesOn(old) ? this.#reuse(found, key, old) : this.#encode(found)));
   }
 

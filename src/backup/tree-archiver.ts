@@ -28,7 +28,7 @@ export async function archiveTree(options: ArchiveTreeOptions): Promise<ArchiveS
     const output = new ArchiveOutput(streams, walker.rootMetadata, tally);
     const { reference } = options;
     if (split && reference !== undefined) {
-      const reuse = new PayloadReuse(output, reference, walker.visitAgain, tally);
+      const reuse = new PayloadReuse(output, reference, { visitAgain: walker.visitAgain, tally, clonesOnly: options.isSpool === true });
       await walker.walk(reuse);
       await reuse.finish();
     } else {

@@ -128,6 +128,19 @@ test('a queued file that vanishes before it is read again is left out', async ()
   expect([...archived.keys()]).not.toContain('d0000/f7');
 });
 
+test('in a spool all is read, as programs set times there, and what is the same has the same chunks', async () => {
+  const root = tree(40, 30_000);
+  file(root, 'changed', 50_000);
+  const old = await maker.make(root, { isSpool: true });
+  file(root, 'changed', 50_000, 'other content');
+  const made = await maker.make(root, { isSpool: true, reference: await maker.reference(old) });
+  expect(made.summary).toMatchObject({ filesReused: 0, bytesReused: 0 });
+  expect(describeArchive(made)).toEqual(describeTree(root));
+  const ends = ({ payloadIndex }: MadeTree): number[] => Array.from({ length: payloadIndex?.count ?? 0 }, (_, n) => payloadIndex?.endOf(n) ?? 0);
+  const before = new Set(ends(old));
+  expect(ends(made).filter((end) => !before.has(end)).length).toBeLessThanOrEqual(3);
+});
+
 test('a queued file whose directory became a link is not followed', async () => {
   const root = tree(40);
   const elsewhere = tree(40, 10);

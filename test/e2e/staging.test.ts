@@ -188,7 +188,7 @@ describe.skipIf(!canMount).each(places)(`a snapshot %s, seed ${seed}`, (storeAt)
     await mount.unmount();
   });
 
-  test('of an unchanged tree takes the payload of a split archive that there is', async () => {
+  test('of an unchanged tree adds no payload to a split archive that there is', async () => {
     const mount: StagedMount = await mountToStage({ storeAt, args: ['--mode', 'data'] });
     const group = join(mount.mountPoint, 'host/web1');
     const plain = mkdtempSync(join(directory, 'plain-'));
