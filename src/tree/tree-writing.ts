@@ -56,7 +56,7 @@ export function treeWriting(context: TreeContext, staging: Staging): WriteOperat
     removexattr: (ino, name) => staged(ino).removexattr(ino, name),
     setInodeFlags: (ino, changes) => staged(ino).setInodeFlags(ino, changes),
     open: (ino, options) => staged(ino).open(ino, options),
-    copyRange: (range) => (range.target instanceof StagedImageWriter ? range.target.copyFrom(range) : copySpooled(range)),
+    copyRange: (range, options) => (range.target instanceof StagedImageWriter ? range.target.copyFrom(range) : copySpooled(range, options)),
     sync: (ino, options) => staging.tree(ino)?.writing.sync(ino, options),
     forget: (ino) => staging.tree(ino)?.writing.forget(ino),
   };

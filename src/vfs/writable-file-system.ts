@@ -111,7 +111,7 @@ export interface WritableFile extends OpenFile {
   /** At each close of each descriptor; the program gets the error. Nothing need be durable. */
   flush(): MaybePromise<void>;
   /** NOT_SUPPORTED for what cannot be had. */
-  allocate(allocation: Allocation): MaybePromise<void>;
+  allocate(allocation: Allocation, options: WriteOptions): MaybePromise<void>;
 }
 
 export interface Created {
@@ -152,7 +152,7 @@ export interface WriteOperations {
   /** Opens for writing. What is opened only to be read, `FileSystem.open` opens. */
   open(ino: Ino, options: OpenOptions): MaybePromise<WritableFile>;
   /** How many bytes were copied, 0 at the end of the source. NOT_SUPPORTED: the kernel reads and writes them itself. */
-  copyRange(range: CopiedRange): MaybePromise<number>;
+  copyRange(range: CopiedRange, options: WriteOptions): MaybePromise<number>;
   /**
    * What was written to a file (or the names in a directory) is durable when this is done; with `dataOnly` what is not needed to read it
    * again may be missing. Where nothing can be written there is nothing to do.

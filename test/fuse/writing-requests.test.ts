@@ -260,7 +260,7 @@ describe('what is asked for', () => {
     const made = started();
     const handle = openedFile(made);
     expect(ask(made, opcode.FALLOCATE, payload(handle, 10n, 20n, mode, 0), file).error).toBe(0);
-    expect(made.fileSystem.asked).toEqual([['allocate', { ...expected, offset: 10, length: 20 }]]);
+    expect(made.fileSystem.asked).toEqual([['allocate', { ...expected, offset: 10, length: 20 }, { killPrivileges: true }]]);
   });
 
   test.each([
@@ -278,7 +278,7 @@ describe('what is asked for', () => {
       targetOffset: 2,
       length: 0x7ffff000,
     };
-    expect(made.fileSystem.asked).toEqual([['copyRange', range]]);
+    expect(made.fileSystem.asked).toEqual([['copyRange', range, { killPrivileges: true }]]);
     expect(reply.payload).toEqual(expected);
   });
 

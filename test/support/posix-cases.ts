@@ -594,6 +594,38 @@ const attributes: readonly Case[] = [
     },
     [1, 0, '6777'],
   ],
+  ...[
+    ['fallocate', 0],
+    ['fallocate that keeps the size', KEEP_SIZE],
+    ['a hole punched', PUNCH_HOLE | KEEP_SIZE],
+  ].map(([title, flags]): Case => [
+    `${title} by a user takes them, by root not`,
+    ({ s, at, file, mode }) => {
+      const ended = [s.chmod(file('f', 'abc'), 0o6777), s.chown(at('f'), user, group), s.chmod(at('f'), 0o6777)];
+      const f = fd(s.open(at('f'), O_RDWR));
+      ended.push(s.fallocate(f, Number(flags), 0, 4096));
+      const before = mode('f');
+      s.as(user, group, () => {
+        const g = fd(s.open(at('f'), O_RDWR));
+        ended.push(s.fallocate(g, Number(flags), 0, 4096), s.close(g));
+      });
+      return [ended, s.close(f), before, mode('f')];
+    },
+    [[0, 0, 0, 0, 0, 0], 0, '6777', '777'],
+  ]),
+  [
+    'copy_file_range by a user takes them, by root not',
+    ({ s, at, file, mode }) => {
+      s.chmod(file('f', 'abc'), 0o6777);
+      file('g', 'defg');
+      const copy = (): unknown => {
+        const [from, to] = [fd(s.open(at('g'), O_RDONLY)), fd(s.open(at('f'), O_RDWR))];
+        return [s.copy_file_range(from, [0], to, [0], 4, 0), s.close(from), s.close(to)];
+      };
+      return [copy(), mode('f'), s.as(user, group, copy), mode('f')];
+    },
+    [[4, 0, 0], '6777', [4, 0, 0], '777'],
+  ],
   [
     'truncation by a user takes them too',
     ({ s, at, file, mode }) => [

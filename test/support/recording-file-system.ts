@@ -32,7 +32,7 @@ export class RecordingFileSystem extends MemoryFileSystem implements WritableFil
       return this.#ask('write', offset, Buffer.from(data), options) as MaybePromise<number>;
     },
     flush: () => this.#ask('flush') as MaybePromise<void>,
-    allocate: (allocation) => this.#ask('allocate', allocation) as MaybePromise<void>,
+    allocate: (allocation, options) => this.#ask('allocate', allocation, options) as MaybePromise<void>,
     close: () => {
       this.closed += 1;
     },

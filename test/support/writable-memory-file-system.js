@@ -175,10 +175,10 @@ export class WritableMemoryFileSystem {
         if (truncate) this.#setAttributes(node, { size: 0, killPrivileges });
         return this.#openFile(node);
       }),
-    copyRange: ({ source, sourceOffset, target, targetOffset, length }) =>
+    copyRange: ({ source, sourceOffset, target, targetOffset, length }, options) =>
       this.#run('copyRange', this.root, async () => {
         const bytes = Buffer.concat([...(await source.read(sourceOffset, length))]);
-        return bytes.length === 0 ? 0 : target.write(targetOffset, bytes, { killPrivileges: false });
+        return bytes.length === 0 ? 0 : target.write(targetOffset, bytes, options);
       }),
     sync: (ino) => this.#run('sync', ino, () => undefined),
     forget: (ino) => {
@@ -512,7 +512,7 @@ export class WritableMemoryFileSystem {
         return wait instanceof Promise ? wait.then(write) : write();
       },
       flush: () => this.#run('flush', ino, () => undefined),
-      allocate: (allocation) => this.#run('allocate', ino, () => this.#allocate(node, allocation)),
+      allocate: (allocation, { killPrivileges }) => this.#run('allocate', ino, () => this.#allocate(node, allocation, killPrivileges)),
       close: () => {
         node.opened -= 1;
         this.openFiles -= 1;
@@ -529,8 +529,8 @@ export class WritableMemoryFileSystem {
     return data.length;
   }
 
-  /** @param {Node} node @param {Allocation} allocation */
-  #allocate(node, { kind, offset, length, keepSize }) {
+  /** @param {Node} node @param {Allocation} allocation @param {boolean} killPrivileges */
+  #allocate(node, { kind, offset, length, keepSize }, killPrivileges) {
     const { content } = node;
     const end = Math.min(offset + length, content.size);
     const pages = kind === 'punch' ? 0 : Math.ceil(length / pageBytes);
@@ -540,6 +540,6 @@ export class WritableMemoryFileSystem {
       if (kind === 'zero') content.zero(offset, length);
       if (!keepSize && offset + length > content.size) content.truncate(offset + length);
     });
-    this.#changed(node, { mtime: now() });
+    this.#changed(node, { mtime: now(), ...(killPrivileges ? { mode: withoutPrivileges(node.attributes) } : {}) });
   }
 }

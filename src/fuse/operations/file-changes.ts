@@ -1,6 +1,6 @@
 /** What is done to a file that is open for writing. */
 import { constants } from 'node:os';
-import { type Allocation, type WritableFile, isWritableFile } from '../../vfs/writable-file-system.js';
+import { type Allocation, type WritableFile, type WriteOptions, isWritableFile } from '../../vfs/writable-file-system.js';
 import type { Operation, Session } from '../operation.js';
 import { setInt64 } from '../wire/integers.js';
 import type { Request } from '../wire/request.js';
@@ -10,6 +10,11 @@ const { EBADF, EFBIG, EINVAL, EOPNOTSUPP } = constants.errno;
 const writeKillsPrivileges = 4;
 const dataOnlyFlag = 1;
 const copyBytesMax = 0x7fff_f000;
+
+/** The kernel does not say it of these requests, but leaves it to the file system: as for a write, whoever is not root loses them. */
+function writeOptions({ uid }: Request): WriteOptions {
+  return { killPrivileges: uid !== 0 };
+}
 
 const allocateFlag = { keepSize: 1, punch: 2, zero: 16 } as const;
 
@@ -70,7 +75,7 @@ export const fallocate = writingOperation(32, (session, request) => {
   if (kind === undefined) return session.refuse(request, EOPNOTSUPP);
   if (!isPossibleRange(session, request, offset, length)) return;
   const keepSize = (mode & allocateFlag.keepSize) !== 0;
-  answerNothing(session, request, file.allocate({ kind, offset, length, keepSize }));
+  answerNothing(session, request, file.allocate({ kind, offset, length, keepSize }, writeOptions(request)));
 });
 
 function copyOperation(encode: (session: Session, copied: number) => void): Operation {
@@ -82,7 +87,8 @@ function copyOperation(encode: (session: Session, copied: number) => void): Oper
     const [sourceOffset, targetOffset] = [request.offset(8), request.uint64(32)];
     const length = Math.min(request.uint64(40), copyBytesMax);
     if (!isPossibleRange(session, request, targetOffset, length)) return;
-    session.answer(request, operations.copyRange({ source, sourceOffset, target, targetOffset, length }), (copied) => {
+    const range = { source, sourceOffset, target, targetOffset, length };
+    session.answer(request, operations.copyRange(range, writeOptions(request)), (copied) => {
       encode(session, copied);
       return 8;
     });

@@ -26,9 +26,9 @@ export class BlobWriter implements WritableFile {
     return this.#file.write(offset, data, options);
   }
 
-  allocate(allocation: Allocation): MaybePromise<void> {
+  allocate(allocation: Allocation, options: WriteOptions): MaybePromise<void> {
     this.#check(allocation.keepSize ? 0 : allocation.offset + allocation.length);
-    return this.#file.allocate(allocation);
+    return this.#file.allocate(allocation, options);
   }
 
   flush(): MaybePromise<void> {

@@ -96,18 +96,26 @@ export class SpoolWriter extends SpoolReader implements WritableFile {
     return undefined;
   }
 
-  allocate({ kind, ...range }: Allocation): MaybePromise<void> {
-    const allocate = (): void => allocateRange(this.fd, kind, range);
+  allocate({ kind, ...range }: Allocation, options: WriteOptions): MaybePromise<void> {
+    const allocate = (): void => {
+      allocateRange(this.fd, kind, range);
+      this.changed(options);
+    };
     const { clone } = this;
     if (clone === undefined) return allocate();
     // As programs do that copy what is sparse, behind the end and where there are holes anyway.
     const isHoleAnyway = kind === 'punch' && clone.hasHole(range.offset, Math.min(range.offset + range.length, clone.size));
-    return andThen(isHoleAnyway, (nothing) => (nothing ? undefined : this.#filled(allocate)));
+    return andThen(isHoleAnyway, (nothing) => (nothing ? this.changed(options) : this.#filled(allocate)));
   }
 
-  #write(offset: number, data: Buffer, { killPrivileges }: WriteOptions): number {
-    const written = writeAll(this.fd, data, offset);
+  /** To be called after each change of the content. */
+  changed({ killPrivileges }: WriteOptions): void {
     if (killPrivileges && this.node.privileged) dropPrivileges(this.node, this.fd);
+  }
+
+  #write(offset: number, data: Buffer, options: WriteOptions): number {
+    const written = writeAll(this.fd, data, offset);
+    this.changed(options);
     return written;
   }
 

@@ -22,7 +22,8 @@ import {
   S_IFLNK,
   S_IFREG,
 } from '../../vfs/file-system.js';
-import type { CopiedRange, WritableFileSystem, WriteOperations } from '../../vfs/writable-file-system.js';
+import type { CopiedRange, WritableFileSystem, WriteOperations, WriteOptions } from '../../vfs/writable-file-system.js';
+import { andThen } from '../../vfs/maybe.js';
 import { OpenArchiveFile } from '../pxar-archive.js';
 import { SpoolAttributes } from './spool-attributes.js';
 import { SpoolClones, type CloneSource } from './spool-clones.js';
@@ -211,8 +212,15 @@ export class SpoolTree implements WritableFileSystem {
 }
 
 /** Between two files of spools, or a whole file of an archive into one: the kernel reads and writes others itself. */
-export function copySpooled({ source, sourceOffset, target, targetOffset, length }: CopiedRange): MaybePromise<number> {
+export function copySpooled({ target, ...range }: CopiedRange, options: WriteOptions): MaybePromise<number> {
   if (!(target instanceof SpoolWriter)) throw mustCopy();
+  return andThen(copyTo(target, range), (copied) => {
+    if (copied > 0) target.changed(options);
+    return copied;
+  });
+}
+
+function copyTo(target: SpoolWriter, { source, sourceOffset, targetOffset, length }: Omit<CopiedRange, 'target'>): MaybePromise<number> {
   const cloned = source instanceof SpoolReader ? source.clone : source instanceof OpenArchiveFile ? source : undefined;
   if (cloned !== undefined) {
     const isSameSpool = !(source instanceof SpoolReader) || source.clones === target.clones;

@@ -2,7 +2,7 @@
 import type { EncryptionKey } from '../../crypto/encryption-key.js';
 import { FileError } from '../../errors.js';
 import type { MaybePromise } from '../../vfs/file-system.js';
-import type { Allocation, CopiedRange, WritableFile } from '../../vfs/writable-file-system.js';
+import type { Allocation, CopiedRange, WritableFile, WriteOptions } from '../../vfs/writable-file-system.js';
 import { OpenImageFile } from '../stream-file.js';
 import type { StagedImage } from './image-file.js';
 
@@ -41,9 +41,9 @@ export class StagedImageWriter implements WritableFile {
     return this.#image.write(offset, data);
   }
 
-  allocate(allocation: Allocation): MaybePromise<void> {
+  allocate(allocation: Allocation, options: WriteOptions): MaybePromise<void> {
     this.#use.writing();
-    return this.#file.allocate(allocation);
+    return this.#file.allocate(allocation, options);
   }
 
   /** Whole chunks of a snapshot's image are taken without being read. NOT_SUPPORTED for other sources: the kernel copies those. */
