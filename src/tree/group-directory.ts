@@ -81,10 +81,11 @@ export class GroupDirectory extends TreeNode {
     const { staging, log } = this.#context;
     if (staging === undefined || name.toString('latin1') !== stagingName) throw readOnly();
     if (to !== this) throw new FileError('CROSS_DEVICE', 'what is staged becomes a snapshot of its own group only');
-    const text = toName.toString('latin1');
-    const time = text === 'now' ? timeOf(text) : parseBackupTime(text);
-    if (time === undefined || time < 1) throw new FileError('INVALID_ARGUMENT', `'${text}' is no time of a snapshot, like 2026-11-21T19:00:00Z, and not 'now'`);
-    await this.#checkNewer(time);
+    const time = await this.#newTime(toName.toString('latin1')).catch((error: unknown) => {
+      const area = staging.area(this.#group);
+      if (area !== undefined && !area.isCommitted) staging.tellFailure(area, error);
+      throw error;
+    });
     const line = (text: string): void => log(`${groupPath(this.#group)}: ${text}`);
     const observer = { log: line, warn: line, progress: () => undefined, finishedArchive: () => undefined };
     await staging.commit(this.#group, { time, notes: undefined, observer, signal: new AbortController().signal });
@@ -107,12 +108,14 @@ export class GroupDirectory extends TreeNode {
     return tree && { ...(await tree.getattr(tree.root)), ttlMs: 0 };
   }
 
-  /** EXISTS, or INVALID_ARGUMENT if the group has a newer snapshot: so rename(2) tells them apart. */
-  async #checkNewer(time: number): Promise<void> {
+  /** EXISTS, or INVALID_ARGUMENT for what is no time or if the group has a newer snapshot: so rename(2) tells them apart. */
+  async #newTime(text: string): Promise<number> {
+    const time = text === 'now' ? timeOf(text) : parseBackupTime(text);
+    if (time === undefined || time < 1) throw new FileError('INVALID_ARGUMENT', `'${text}' is no time of a snapshot, like 2026-11-21T19:00:00Z, and not 'now'`);
     const snapshots = await this.#context.store.snapshots(this.#group);
     const newest = snapshots.at(-1);
     if (snapshots.some((snapshot) => snapshot.time === time)) throw new StoreError('EXISTS', `${formatBackupTime(time)} exists`);
-    if (newest === undefined || newest.time < time) return;
+    if (newest === undefined || newest.time < time) return time;
     throw new FileError('INVALID_ARGUMENT', `${formatBackupTime(time)} is not later than the newest snapshot, ${formatBackupTime(newest.time)}`);
   }
 

@@ -1,7 +1,7 @@
 /** Commits that fail: what is staged stays, with the reason, and is committed later. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, statfsSync, writeFileSync } from 'node:fs';
+import { closeSync, cpSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { eventually, pbsfs, program, runProgram } from '../support/command.js';
@@ -123,6 +123,28 @@ describe.skipIf(!canMount)('a commit fails and is made later', () => {
     expect(canLock('records', 'exclusive', lock)).toBe(false);
     renameSync(next, join(mount.mountPoint, 'host/web2/now'));
     await expect.poll(() => canLock('records', 'exclusive', lock), { timeout: 10_000 }).toBe(true);
+    await mount.unmount();
+  });
+
+  test('for a time that is none or not the newest, and while a file is open', async () => {
+    const mount = await mountToStage();
+    const group = join(mount.mountPoint, 'host/web1');
+    fill(beginStaging(mount, 'host/web1'), 1000);
+    renameSync(join(group, 'staging'), join(group, time));
+    const staging = beginStaging(mount, 'host/web1');
+    fill(staging, 1000);
+    const descriptor = openSync(join(staging, 'x.pxar/file0'), 'r+');
+    for (const [to, code, why] of [
+      ['yesterday', 'EINVAL', /'yesterday' is no time of a snapshot/],
+      ['2026-11-21T18:00:00Z', 'EINVAL', /not later than the newest snapshot, 2026-11-21T19/],
+      ['2026-11-21T20:00:00Z', 'EBUSY', /1 files of host.web1.staging are still open/],
+    ] as const) {
+      expect(() => renameSync(staging, join(group, to))).toThrow(code);
+      expect(await reason(staging)).toMatch(why);
+      expect(mount.logged()).toMatch(new RegExp(`host/web1: what is staged could not be committed: .*${why.source}`));
+    }
+    closeSync(descriptor);
+    renameSync(staging, join(group, 'now'));
     await mount.unmount();
   });
 

@@ -166,21 +166,26 @@ export class Staging {
 
   async #commit(area: StagingArea, options: CommitOptions): Promise<BackupResult> {
     const { tree, group } = area;
-    await lastClosed(tree);
-    if (tree.openWriters > 0) throw new MountError('BUSY', `${tree.openWriters} files of ${groupPath(group)}/${stagingName} are still open to be written; close them first`);
-    // Not sooner: who still writes while others wait for that is not hindered.
-    tree.frozen = true;
     try {
+      await lastClosed(tree);
+      if (tree.openWriters > 0) throw new MountError('BUSY', `${tree.openWriters} files of ${groupPath(group)}/${stagingName} are still open to be written; close them first`);
+      // Not sooner: who still writes while others wait for that is not hindered.
+      tree.frozen = true;
       const result = await this.#backUp(area, options);
       // The next daemon finds out that it is committed.
       await this.#drop(area).catch((error: unknown) => this.#log(`${groupPath(group)}: what was committed is not removed: ${messageOf(error)}`));
       return result;
     } catch (error) {
       area.spool.record = undefined;
-      area.error = messageOf(error);
-      this.#log(`${groupPath(group)}: what is staged could not be committed: ${area.error}`);
+      this.tellFailure(area, error);
       throw error;
     }
+  }
+
+  /** Whoever sees that a commit failed may see no more of it than the number of an error. */
+  tellFailure(area: StagingArea, error: unknown): void {
+    area.error = messageOf(error);
+    this.#log(`${groupPath(area.group)}: what is staged could not be committed: ${area.error}`);
   }
 
   /** A commit that is under way is given up: what it was to make stays staged. */
