@@ -38,7 +38,7 @@ const noXattrs: readonly PxarXattr[] = Object.freeze([]);
 const noFlags: U64 = Object.freeze({ hi: 0, lo: 0 });
 const noAttributes: Attributes = Object.freeze({ xattrs: noXattrs, acl: undefined, fcaps: undefined });
 
-const capabilityName = 'security.capability';
+export const capabilityName = 'security.capability';
 const accessAclName = 'system.posix_acl_access';
 const defaultAclName = 'system.posix_acl_default';
 const xattrNameBytesMax = 255;
@@ -91,20 +91,26 @@ function readAttributes(file: SourceFile, names: readonly Buffer[], options: Att
 
 const spoolPrefix = 'user.pbsfs.';
 
-function isArchived(name: string): boolean {
+/** Of those that have no item of their own. */
+export function isArchived(name: string): boolean {
   const kept = name.startsWith('user.') || name.startsWith('trusted.') || name === 'security.NTACL';
   return kept && name.length <= xattrNameBytesMax;
 }
 
-function addXattr(xattrs: PxarXattr[], file: SourceFile, name: Buffer, { skipE2bigXattr, warn }: AttributeOptions): void {
+/** Whether an archive can hold the attribute, by its size. */
+export function fitsArchive(name: Buffer, value: Buffer): boolean {
+  return name.length + 1 + value.length <= xattrBytesMax;
+}
+
+function addXattr(xattrs: PxarXattr[], file: SourceFile, name: Buffer, { skipE2bigXattr, isSpool, warn }: AttributeOptions): void {
   const value = getXattr(file.fd, name);
   if (value === undefined) return;
-  if (name.length + 1 + value.length <= xattrBytesMax) {
+  if (fitsArchive(name, value)) {
     xattrs.push({ name, value });
     return;
   }
   const what = `${shownPath(file.path())}: the extended attribute ${printableName(name)} is too large for an archive`;
-  if (!skipE2bigXattr) throw new FormatError('LIMIT_EXCEEDED', `${what}; --skip-e2big-xattr leaves such attributes out`);
+  if (!skipE2bigXattr) throw new FormatError('LIMIT_EXCEEDED', `${what}; ${isSpool === true ? 'remove it' : '--skip-e2big-xattr leaves such attributes out'}`);
   warn(`${what} and is left out`);
 }
 

@@ -195,15 +195,15 @@ export class TreeWalker {
   #list(directory: WalkedDirectory): void {
     const { fd = -1, path } = directory;
     const isRoot = path.length === 0;
+    const { entriesMax, isSpool = false } = this.#options;
     const listed = this.#attempt('open', () => path, () => entriesIn(fd)) ?? [];
-    if (this.#options.isSpool !== true && listed.some(({ name }) => name.equals(excludeFileName))) this.#excludes.pushFile(fd, path);
-    const kept = listed.filter(({ name }) => !(isRoot && name.equals(patternFileName)) && !this.#isExcluded(directory, name));
+    if (!isSpool && listed.some(({ name }) => name.equals(excludeFileName))) this.#excludes.pushFile(fd, path);
+    const kept = listed.filter(({ name }) => !(isRoot && !isSpool && name.equals(patternFileName)) && !this.#isExcluded(directory, name));
     directory.entries = kept.sort((a, b) => a.name.compare(b.name));
     this.#entries += kept.length;
-    const { entriesMax } = this.#options;
     if (this.#entries <= entriesMax) return;
     const where = `${shownPath(path)} and the directories above it`;
-    throw new FormatError('LIMIT_EXCEEDED', `${where} have more than ${entriesMax} entries together; --entries-max allows more, for more memory`);
+    throw new FormatError('LIMIT_EXCEEDED', `${where} have more than ${entriesMax} entries together; ${isSpool ? 'spread them over more directories' : '--entries-max allows more, for more memory'}`);
   }
 
   #isExcluded({ fd = -1, path }: WalkedDirectory, name: Buffer): boolean {

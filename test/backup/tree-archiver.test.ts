@@ -75,6 +75,13 @@ describe('what is excluded', () => {
     expect(made.catalog.includes('.pxarexclude-cli')).toBe(true);
   });
 
+  test.each(['legacy', 'split'] as const)('is nothing of a spool, in which files of patterns are files like others: %s', async (format) => {
+    const root = plant(scratchDirectory(), sketch);
+    const made = await maker.make(root, { format, isSpool: true });
+    expect(pathsOf(made)).toEqual(expect.arrayContaining(['.pxarexclude', '.pxarexclude-cli', 'a.o', 'only-root', 'sub/local']));
+    expect(describeArchive(made)).toEqual(describeTree(root));
+  });
+
   test('is in the prelude of a split archive', async () => {
     const root = plant(scratchDirectory(), sketch);
     const made = await maker.make(root, { excludes: [Buffer.from('*.bak')], skipLostAndFound: true });

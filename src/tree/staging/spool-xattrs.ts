@@ -1,9 +1,13 @@
 /** Extended attributes of what lies in a spool, and those that pbsfs keeps there for itself. */
+import { constants } from 'node:os';
+import { capabilityName, fitsArchive, isArchived } from '../../backup/source-metadata.js';
 import { FileError, codeOf } from '../../errors.js';
 import { changeModeAt } from '../../os/directory-calls.js';
 import { getXattrOf, listXattrsOf, removeXattrOf, setXattrOf } from '../../os/named-xattrs.js';
+import { systemError } from '../../os/system-calls.js';
+import { printableName } from '../../vfs/name.js';
 import { accessAclName, defaultAclName } from '../../vfs/posix-acl.js';
-import type { Ino } from '../../vfs/file-system.js';
+import { type Ino, S_IFDIR, S_IFREG } from '../../vfs/file-system.js';
 import type { NewXattr } from '../../vfs/writable-file-system.js';
 import { isFactXattr } from '../archive-facts.js';
 import type { SpoolCore } from './spool-core.js';
@@ -38,6 +42,7 @@ export class SpoolXattrs {
     if (isFactXattr(name)) return;
     refuseReserved(name);
     const node = this.#core.begin(ino);
+    refuseUnarchived(node, name, value);
     const file = this.#core.reach(node);
     setXattrOf(file, name, value, mode);
     if (name.equals(defaultAclName)) node.hasDefaultAcl = undefined;
@@ -83,6 +88,15 @@ export class SpoolXattrs {
 
 export function isReservedXattr(name: Buffer): boolean {
   return name.subarray(0, reservedPrefix.length).toString('latin1') === reservedPrefix;
+}
+
+/** What no archive can hold is refused when it is set. ACLs of special files are not: programs set them to say the mode. */
+function refuseUnarchived({ type }: SpoolNode, name: Buffer, value: Buffer): void {
+  if (name.equals(accessAclName) || name.equals(defaultAclName)) return;
+  const text = name.toString('latin1');
+  const archived = (type === S_IFREG || type === S_IFDIR) && (text === capabilityName || isArchived(text));
+  if (!archived) throw new FileError('NOT_SUPPORTED', `${printableName(name)}: an archive has no such attribute of such a file`);
+  if (!fitsArchive(name, value)) throw systemError(constants.errno.E2BIG, 'setxattr', name);
 }
 
 function refuseReserved(name: Buffer): void {

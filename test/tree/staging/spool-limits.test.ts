@@ -291,3 +291,18 @@ describe.skipIf(!canMount || !isPossible({ driver: 'epoll', uid: nobody }))('an 
     }
   });
 });
+
+describe.skipIf(!canMount || !canMake('tmpfs'))('attributes that no archive can hold', () => {
+  test('are refused when they are set', async () => {
+    const { mountPoint } = await start(mountedFileSystem('tmpfs', { megabytes: 8 }));
+    const script = 'cd "$1"; touch file; mkdir directory; mkfifo fifo; ln -s file link; mknod null c 1 3';
+    execFileSync('sh', ['-c', script, 'sh', mountPoint]);
+    const s = loadSystemCalls();
+    const set = (file: string, name: string, bytes = 1): unknown => s.lsetxattr(join(mountPoint, file), name, Buffer.alloc(bytes, 'x'), bytes, 0);
+    expect(['link', 'fifo', 'null'].map((file) => set(file, 'trusted.a'))).toEqual(Array(3).fill('EOPNOTSUPP'));
+    expect(['file', 'directory'].map((file) => set(file, 'security.other'))).toEqual(Array(2).fill('EOPNOTSUPP'));
+    expect(['file', 'directory'].flatMap((file) => [set(file, 'trusted.a'), set(file, 'security.NTACL')])).toEqual([0, 0, 0, 0]);
+    expect(set('file', `trusted.${'n'.repeat(247)}`, 65_536)).toBe('E2BIG');
+    expect(set('file', `trusted.${'n'.repeat(246)}`, 65_536)).toBe(0);
+  });
+});
