@@ -56,6 +56,8 @@ export type Caching = 'immutable' | 'changing' | 'unsized' | 'exclusive';
 
 export interface Directory {
   readonly caching: Caching;
+  /** The next read is of what is there then. What never changes need not have it. */
+  rewind?(): void;
   /** Entries from `index` on in a stable order, at least one and about `count`; empty after the last. Without `.` and `..`. */
   read(index: number, count: number): MaybePromise<readonly DirectoryEntry[]>;
   close(): void;

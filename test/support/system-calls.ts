@@ -40,6 +40,7 @@ const declarations = {
   fdatasync: 'int fdatasync(int fd)',
   fallocate: 'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
   copy_file_range: 'int64_t copy_file_range(int from, int64_t *a, int to, int64_t *b, size_t length, uint32_t flags)',
+  llistxattr: 'int64_t llistxattr(const char *path, _Out_ uint8_t *list, size_t size)',
   lsetxattr: 'int lsetxattr(const char *path, const char *name, const void *value, size_t length, int flags)',
   lgetxattr: 'int64_t lgetxattr(const char *path, const char *name, void *value, size_t room)',
   lremovexattr: 'int lremovexattr(const char *path, const char *name)',

@@ -99,6 +99,7 @@ function list(session: Session, request: Request, directory: Directory, plus: bo
   const size = request.uint32(16);
   const index = Math.max(cookie - dots.length, 0);
   const listing = new Listing(session, plus, size);
+  if (cookie === 0) directory.rewind?.();
   session.answer(
     request,
     directory.read(index, listing.capacity),

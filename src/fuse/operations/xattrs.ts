@@ -6,6 +6,8 @@ import { answerNothing, writingOperation } from './entries.js';
 const { E2BIG, EINVAL, ENODATA, ERANGE } = constants.errno;
 /** More than this the kernel cannot take from any file system (XATTR_SIZE_MAX, XATTR_LIST_MAX). */
 const xattrBytesMax = 65536;
+/** Local file systems list these to root only, and nobody else can read them. */
+const trustedPrefix = Buffer.from('trusted.');
 const tooSmall = new Refusal(ERANGE);
 const tooLarge = new Refusal(E2BIG);
 const noData = new Refusal(ENODATA);
@@ -36,8 +38,10 @@ export const listxattr: Operation = {
   payloadBytesMin: 8,
   run(session, request) {
     const size = request.uint32(0);
+    const isRoot = request.uid === 0;
+    const isShown = (name: Buffer): boolean => isRoot || !name.subarray(0, trustedPrefix.length).equals(trustedPrefix);
     session.answer(request, session.fileSystem.listxattr(session.inoOf(request.node)), (names) =>
-      sized(session, size, Buffer.concat(names.flatMap((name) => [name, Buffer.from([0])]))),
+      sized(session, size, Buffer.concat(names.filter(isShown).flatMap((name) => [name, Buffer.from([0])]))),
     );
   },
 };

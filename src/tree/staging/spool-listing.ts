@@ -51,8 +51,12 @@ export class SpoolDirectory implements Directory {
     }
   }
 
+  rewind(): void {
+    this.#listing = undefined;
+  }
+
   read(index: number, count: number): readonly DirectoryEntry[] {
-    const listing = index === 0 || this.#listing === undefined ? this.#list() : this.#listing;
+    const listing = this.#listing ?? this.#list();
     const entries: DirectoryEntry[] = [];
     const end = Math.min(index + count, listing.length);
     for (let at = index; at < end; at += 1) {

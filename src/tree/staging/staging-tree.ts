@@ -96,6 +96,7 @@ export class StagingTree {
     const withoutAttributes = ({ name, ino: child, type }: DirectoryEntry): DirectoryEntry => ({ name, ino: child, type });
     return {
       caching: directory.caching,
+      rewind: () => directory.rewind?.(),
       read: (index, count) => andThen(directory.read(index, count), (entries) => entries.map(withoutAttributes)),
       close: () => {
         directory.close();

@@ -306,3 +306,27 @@ describe.skipIf(!canMount || !canMake('tmpfs'))('attributes that no archive can 
     expect(set('file', `trusted.${'n'.repeat(246)}`, 65_536)).toBe(0);
   });
 });
+
+describe.skipIf(!canMount)('trusted attributes', () => {
+  test('are listed to root only', async () => {
+    const { mountPoint } = await start();
+    const s = loadSystemCalls();
+    for (const name of ['user.a', 'trusted.t']) s.lsetxattr(mountPoint, name, Buffer.from('1'), 1, 0);
+    const list = (): unknown => s.llistxattr(mountPoint, Buffer.alloc(100), 100);
+    expect([list(), s.as(nobody, nobody, list)]).toEqual(['user.a trusted.t '.length, 'user.a '.length]);
+  });
+});
+
+describe.skipIf(!canMount)('a position in an open directory', () => {
+  test('is that of the same entry after the first ones were removed, until the directory is rewound', async () => {
+    const { mountPoint } = await start();
+    const script = `
+      chdir $ARGV[0] or die; for (10 .. 19) { open(my $f, '>', $_) or die; }
+      opendir(my $d, '.') or die; my ($at, @names, @places) = (0);
+      for (1 .. 12) { push @places, telldir $d; push @names, scalar readdir $d; }
+      my @first = grep { /^1/ } @names[0 .. 6]; unlink(@first) == @first or die;
+      for my $n (2, 9, 11) { seekdir($d, $places[$n]); print readdir $d eq $names[$n] ? 'same ' : 'other '; }
+      rewinddir $d; print scalar(grep { /^1/ } readdir $d) + @first;`;
+    expect(perl(script, mountPoint)).toBe('same same same 10');
+  });
+});
