@@ -90,13 +90,19 @@ export function isReservedXattr(name: Buffer): boolean {
   return name.subarray(0, reservedPrefix.length).toString('latin1') === reservedPrefix;
 }
 
-/** What no archive can hold is refused when it is set. ACLs of special files are not: programs set them to say the mode. */
+/**
+ * What no archive can hold is refused when it is set. Not so what programs set that copy everything: ACLs of special files, which say the mode, and labels of
+ * security modules, which a backup leaves out.
+ */
 function refuseUnarchived({ type }: SpoolNode, name: Buffer, value: Buffer): void {
-  if (name.equals(accessAclName) || name.equals(defaultAclName)) return;
   const text = name.toString('latin1');
-  const archived = (type === S_IFREG || type === S_IFDIR) && (text === capabilityName || isArchived(text));
-  if (!archived) throw new FileError('NOT_SUPPORTED', `${printableName(name)}: an archive has no such attribute of such a file`);
+  if (name.equals(accessAclName) || name.equals(defaultAclName) || (text.startsWith('security.') && !isKept(text))) return;
+  if ((type !== S_IFREG && type !== S_IFDIR) || !isKept(text)) throw new FileError('NOT_SUPPORTED', `${printableName(name)}: an archive has no such attribute of such a file`);
   if (!fitsArchive(name, value)) throw systemError(constants.errno.E2BIG, 'setxattr', name);
+}
+
+function isKept(name: string): boolean {
+  return name === capabilityName || isArchived(name);
 }
 
 function refuseReserved(name: Buffer): void {
