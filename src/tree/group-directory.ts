@@ -9,8 +9,8 @@ import type { TreeContext } from './context.js';
 import { Fresh } from './fresh.js';
 import { directoryAttributes, freshMs, linkAttributes, listedDirectory, readOnly, TreeNode, type NodeOwner, type Xattrs } from './node.js';
 import { SnapshotDirectory } from './snapshot-directory.js';
-import { CommitControl, controlName, timeOf } from './staging/commit-control.js';
-import { stagingName } from './staging/staging.js';
+import { CommitControl, controlName } from './staging/commit-control.js';
+import { stagingName, type CommitTime } from './staging/staging.js';
 
 const latestName = 'latest';
 
@@ -109,11 +109,13 @@ export class GroupDirectory extends TreeNode {
   }
 
   /** EXISTS, or INVALID_ARGUMENT for what is no time or if the group has a newer snapshot: so rename(2) tells them apart. */
-  async #newTime(text: string): Promise<number> {
-    const time = text === 'now' ? timeOf(text) : parseBackupTime(text);
+  async #newTime(text: string): Promise<CommitTime> {
+    const isNow = text === 'now';
+    const time = isNow ? Math.floor(Date.now() / 1000) : parseBackupTime(text);
     if (time === undefined || time < 1) throw new FileError('INVALID_ARGUMENT', `'${text}' is no time of a snapshot, like 2026-11-21T19:00:00Z, and not 'now'`);
     const snapshots = await this.#context.store.snapshots(this.#group);
     const newest = snapshots.at(-1);
+    if (isNow && (newest?.time ?? 0) <= time) return 'now';
     if (snapshots.some((snapshot) => snapshot.time === time)) throw new StoreError('EXISTS', `${formatBackupTime(time)} exists`);
     if (newest === undefined || newest.time < time) return time;
     throw new FileError('INVALID_ARGUMENT', `${formatBackupTime(time)} is not later than the newest snapshot, ${formatBackupTime(newest.time)}`);

@@ -204,4 +204,12 @@ describe.skipIf(!canMount).each(places)('in a writable mount of a store %s', (st
     }
     expect(readdirSync(staging).sort()).toEqual(['a.conf', 'b.img', 'c.pxar']);
   });
+
+  test('now, twice in a second and once more: each is a snapshot', async () => {
+    for (const [n, finish] of [() => rename(at('host/often/staging'), at('host/often/now')), () => rename(at('host/often/staging'), at('host/often/now')), () => commit(at('host/often'))].entries()) {
+      writeFileSync(join(beginStaging(mount, 'host/often'), 'a.conf'), `${n}`);
+      expect(await finish()).toSatisfy((done) => done === undefined || (done as { status: number }).status === 0);
+    }
+    expect(readdirSync(at('host/often')).filter((name) => name !== 'latest')).toHaveLength(3);
+  });
 });

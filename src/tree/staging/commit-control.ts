@@ -8,7 +8,7 @@ import { FileError, UsageError, codeOf, messageOf } from '../../errors.js';
 import { parseBackupTime } from '../../format/backup-time.js';
 import { parseJson } from '../../format/json.js';
 import { groupPath, snapshotPath, type GroupName, type SnapshotName } from '../../format/snapshot-name.js';
-import type { CommitOptions, Staging } from './staging.js';
+import type { CommitOptions, CommitTime, Staging } from './staging.js';
 
 export const controlName = 'user.pbsfs.control';
 
@@ -88,7 +88,7 @@ export class CommitControl {
     this.#archives.forget(data.archives);
   }
 
-  #commit(time: number, notes: string | undefined): Work {
+  #commit(time: CommitTime, notes: string | undefined): Work {
     return (options) => this.#staging.commit(this.#group, { time, notes, ...options });
   }
 
@@ -151,8 +151,8 @@ class Unseen<T> {
 }
 
 /** What a snapshot's directory can be called, or `now`. USAGE for anything else. */
-export function timeOf(text: string | undefined): number {
-  if (text === undefined || text === 'now') return Math.floor(Date.now() / 1000);
+export function timeOf(text: string | undefined): CommitTime {
+  if (text === undefined || text === 'now') return 'now';
   const time = parseBackupTime(text);
   if (time === undefined || time < 1) throw new UsageError(`'${text}' is no time of a snapshot; write one like 2026-11-21T19:00:00Z, or now`);
   return time;

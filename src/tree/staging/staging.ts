@@ -27,9 +27,11 @@ export interface StagingOptions {
   readonly mode: ArchiveMode | undefined;
 }
 
+/** Seconds since 1970, or this second; the next one if the group has a snapshot of this one. */
+export type CommitTime = number | 'now';
+
 export interface CommitOptions {
-  /** Seconds since 1970. */
-  readonly time: number;
+  readonly time: CommitTime;
   readonly notes: string | undefined;
   readonly observer: BackupObserver;
   readonly signal: AbortSignal;
@@ -171,7 +173,8 @@ export class Staging {
       if (tree.openWriters > 0) throw new MountError('BUSY', `${tree.openWriters} files of ${groupPath(group)}/${stagingName} are still open to be written; close them first`);
       // Not sooner: who still writes while others wait for that is not hindered.
       tree.frozen = true;
-      const result = await this.#backUp(area, options);
+      const time = options.time === 'now' ? await this.#now(group) : options.time;
+      const result = await this.#backUp(area, { ...options, time });
       // The next daemon finds out that it is committed.
       await this.#drop(area).catch((error: unknown) => this.#log(`${groupPath(group)}: what was committed is not removed: ${messageOf(error)}`));
       return result;
@@ -201,7 +204,16 @@ export class Staging {
     await this.#spool.close();
   }
 
-  async #backUp({ group, spool, tree, origins }: StagingArea, { time, notes, observer, signal }: CommitOptions): Promise<BackupResult> {
+  async #now(group: GroupName): Promise<number> {
+    for (;;) {
+      const now = Date.now();
+      const second = Math.floor(now / 1000);
+      if ((await this.#context.store.snapshots(group)).at(-1)?.time !== second) return second;
+      await delay((second + 1) * 1000 - now);
+    }
+  }
+
+  async #backUp({ group, spool, tree, origins }: StagingArea, { time, notes, observer, signal }: CommitOptions & { readonly time: number }): Promise<BackupResult> {
     const { mode, encryption } = this.options;
     return await backUpStaged(
       { group, spool, origins, images: tree.images },
