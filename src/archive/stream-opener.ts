@@ -44,11 +44,10 @@ export async function openStream(context: ArchiveContext, state: SnapshotState, 
   return { fits: fitting(state, file), stream, index, doubt: doubts.length === 0 ? undefined : doubts.join('; ') };
 }
 
-/** A key that was only guessed, as the manifest names none, fits nothing. */
+/** A key that was only guessed, as the manifest names none, fits nothing. Worked out when it is asked: most streams are only read. */
 function fitting({ manifest, key: known }: SnapshotState, { cryptMode }: ManifestFile): OpenStream['fits'] {
   if (cryptMode !== 'encrypt') return (key) => key === undefined;
-  const isProven = manifest !== undefined && known !== undefined && reuseFault(manifest, known) === undefined;
-  return (key) => isProven && key?.fingerprintText === known.fingerprintText;
+  return (key) => manifest !== undefined && known !== undefined && key?.fingerprintText === known.fingerprintText && reuseFault(manifest, known) === undefined;
 }
 
 async function readIndex(context: ArchiveContext, state: SnapshotState, fileName: string, path: string): Promise<ChunkIndex> {

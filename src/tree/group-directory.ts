@@ -1,6 +1,6 @@
 /** A group: its snapshots by their times, and `latest`, a link to the newest one that was finished. */
 import { FileError, StoreError } from '../errors.js';
-import { formatBackupTime, parseBackupTime } from '../format/backup-time.js';
+import { formatBackupTime } from '../format/backup-time.js';
 import { groupPath, type GroupName, type SnapshotName } from '../format/snapshot-name.js';
 import type { Attributes, Directory, Entry, Ino, Timestamp } from '../vfs/file-system.js';
 import { S_IFDIR, S_IFLNK } from '../vfs/file-system.js';
@@ -9,7 +9,7 @@ import type { TreeContext } from './context.js';
 import { Fresh } from './fresh.js';
 import { directoryAttributes, freshMs, linkAttributes, listedDirectory, readOnly, TreeNode, type NodeOwner, type Xattrs } from './node.js';
 import { SnapshotDirectory } from './snapshot-directory.js';
-import { CommitControl, controlName } from './staging/commit-control.js';
+import { CommitControl, controlName, parseCommitTime } from './staging/commit-control.js';
 import { stagingName, type CommitTime } from './staging/staging.js';
 
 const latestName = 'latest';
@@ -110,12 +110,12 @@ export class GroupDirectory extends TreeNode {
 
   /** EXISTS, or INVALID_ARGUMENT for what is no time or if the group has a newer snapshot: so rename(2) tells them apart. */
   async #newTime(text: string): Promise<CommitTime> {
-    const isNow = text === 'now';
-    const time = isNow ? Math.floor(Date.now() / 1000) : parseBackupTime(text);
-    if (time === undefined || time < 1) throw new FileError('INVALID_ARGUMENT', `'${text}' is no time of a snapshot, like 2026-11-21T19:00:00Z, and not 'now'`);
+    const asked = parseCommitTime(text);
+    if (asked === undefined) throw new FileError('INVALID_ARGUMENT', `'${text}' is no time of a snapshot, like 2026-11-21T19:00:00Z, and not 'now'`);
     const snapshots = await this.#context.store.snapshots(this.#group);
     const newest = snapshots.at(-1);
-    if (isNow && (newest?.time ?? 0) <= time) return 'now';
+    const time = asked === 'now' ? Math.floor(Date.now() / 1000) : asked;
+    if (asked === 'now' && (newest?.time ?? 0) <= time) return 'now';
     if (snapshots.some((snapshot) => snapshot.time === time)) throw new StoreError('EXISTS', `${formatBackupTime(time)} exists`);
     if (newest === undefined || newest.time < time) return time;
     throw new FileError('INVALID_ARGUMENT', `${formatBackupTime(time)} is not later than the newest snapshot, ${formatBackupTime(newest.time)}`);

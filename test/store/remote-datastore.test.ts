@@ -2,7 +2,6 @@
 import { cpSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { codeOf, messageOf } from '../../src/errors.js';
 import { archiveKind } from '../../src/format/archive-name.js';
 import type { ChunkIndex } from '../../src/format/chunk-index.js';
 import type { JsonValue } from '../../src/format/json.js';
@@ -13,6 +12,7 @@ import { openRemoteDatastore, type RemoteDatastore } from '../../src/store/remot
 import type { OpenOptions } from '../../src/store/open-options.js';
 import { storePath } from '../support/fixtures.js';
 import { sha256 } from '../support/file-system-reader.js';
+import { outcomeOf } from '../support/outcome.js';
 import { password, startTestServer, type TestServer } from '../support/protocol-server.js';
 import { allSnapshots, expectSameContents, expectSameListings, fetched } from '../support/same-store.js';
 import { RecordingServer } from '../support/recording-server.js';
@@ -41,15 +41,6 @@ async function openedFrom({ port, fingerprint }: TestServer, authId: string): Pr
   const store = await openRemoteDatastore({ authId, host: '127.0.0.1', port, store: 'store1' }, options);
   onTestFinished(() => store.close());
   return store;
-}
-
-async function codeAndText(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return 'done';
-  } catch (error) {
-    return `${codeOf(error)} ${messageOf(error)}`;
-  }
 }
 
 afterEach(() => {
@@ -103,9 +94,9 @@ describe('what is not there', () => {
     if (snapshot === undefined) throw new Error('no snapshot');
     const other = await openRemoteDatastore({ ...server.repository, store: 'nothing' }, server.options());
     onTestFinished(() => other.close());
-    expect(await codeAndText(other.groups([]))).toBe('NOT_FOUND 127.0.0.1 has no datastore nothing that backup@pbs may use; it may use other, store1');
-    expect(await codeAndText(store.groups(['no', 'where']))).toBe('NOT_FOUND there is no namespace no in datastore store1 of 127.0.0.1');
-    expect(await codeAndText(store.namespaces(['nowhere']))).toBe('NOT_FOUND there is no namespace nowhere in datastore store1 of 127.0.0.1');
+    expect(await outcomeOf(other.groups([]))).toBe('NOT_FOUND 127.0.0.1 has no datastore nothing that backup@pbs may use; it may use other, store1');
+    expect(await outcomeOf(store.groups(['no', 'where']))).toBe('NOT_FOUND there is no namespace no in datastore store1 of 127.0.0.1');
+    expect(await outcomeOf(store.namespaces(['nowhere']))).toBe('NOT_FOUND there is no namespace nowhere in datastore store1 of 127.0.0.1');
     const nobody: GroupName = { ...group, id: 'nobody' };
     for (const ask of [
       () => store.snapshots(nobody),
@@ -113,7 +104,7 @@ describe('what is not there', () => {
       () => store.snapshotFacts({ ...nobody, time: 5 }),
       () => store.blob({ ...nobody, time: 5 }, 'index.json.blob'),
     ]) {
-      expect(await codeAndText(ask())).toBe(`NOT_FOUND there is no group ${groupPath(nobody)} in datastore store1 of 127.0.0.1`);
+      expect(await outcomeOf(ask())).toBe(`NOT_FOUND there is no group ${groupPath(nobody)} in datastore store1 of 127.0.0.1`);
     }
     const gone = { ...snapshot, time: snapshot.time + 1 };
     for (const ask of [
@@ -122,10 +113,10 @@ describe('what is not there', () => {
       () => store.index(gone, 'a.img.fidx'),
       () => store.holdSnapshot(gone, () => undefined),
     ]) {
-      expect(await codeAndText(ask())).toBe(`NOT_FOUND there is no snapshot ${snapshotPath(gone)} in datastore store1 of 127.0.0.1`);
+      expect(await outcomeOf(ask())).toBe(`NOT_FOUND there is no snapshot ${snapshotPath(gone)} in datastore store1 of 127.0.0.1`);
     }
-    expect(await codeAndText(store.index(snapshot, 'nothing.img.fidx'))).toBe(`NOT_FOUND ${snapshotPath(snapshot)} has no file nothing.img.fidx`);
-    expect(await codeAndText(store.blob(snapshot, 'nothing.blob'))).toBe(`NOT_FOUND ${snapshotPath(snapshot)} has no file nothing.blob`);
+    expect(await outcomeOf(store.index(snapshot, 'nothing.img.fidx'))).toBe(`NOT_FOUND ${snapshotPath(snapshot)} has no file nothing.img.fidx`);
+    expect(await outcomeOf(store.blob(snapshot, 'nothing.blob'))).toBe(`NOT_FOUND ${snapshotPath(snapshot)} has no file nothing.blob`);
   });
 
   test('namespaces of a server that knows none are none', async () => {
@@ -134,7 +125,7 @@ describe('what is not there', () => {
     const store = await opened(server);
     expect(await store.namespaces([])).toEqual([]);
     expect((await store.groups([])).length).toBeGreaterThan(0);
-    expect(await codeAndText(store.namespaces(['a']))).toMatch(/^NOT_FOUND there is no namespace a in/);
+    expect(await outcomeOf(store.namespaces(['a']))).toMatch(/^NOT_FOUND there is no namespace a in/);
   });
 
   test('answers that make no sense are refused, unknown members are not', async () => {
@@ -150,7 +141,7 @@ describe('what is not there', () => {
     ] as const) {
       server.answers.set('GET groups', () => answer);
       store.listings.drop([]);
-      expect(await codeAndText(store.groups([]))).toBe(`PROTOCOL the server's answer about groups can't be understood: ${fault}`);
+      expect(await outcomeOf(store.groups([]))).toBe(`PROTOCOL the server's answer about groups can't be understood: ${fault}`);
     }
     server.answers.set('GET snapshots', () => [{ ...row, 'backup-time': 5 }, { ...row, 'backup-time': 0 }, { ...row, 'backup-time': 1e15 }]);
     expect((await store.snapshots({ namespace: [], type: 'vm', id: '1' })).map(({ time }) => time)).toEqual([5]);
@@ -183,7 +174,7 @@ describe('sessions', () => {
     expect(lines).toEqual([expect.stringMatching(/reads wait up to 3 s for it, and then fail$/), 'the server is reached again']);
     await server.stop();
     const begun = performance.now();
-    expect(await codeAndText(fetched(store.chunks, index, 0))).toMatch(/^UNREACHABLE 127.0.0.1/);
+    expect(await outcomeOf(fetched(store.chunks, index, 0))).toMatch(/^UNREACHABLE 127.0.0.1/);
     const took = performance.now() - begun;
     expect(took).toBeGreaterThan(2000);
     expect(took).toBeLessThan(5000);
@@ -216,10 +207,10 @@ describe('sessions', () => {
     };
     await lost();
     expect(alone).toBeDefined();
-    expect(await codeAndText(fetched(store.chunks, first.index, alone ?? 0))).toMatch(/^MANIFEST_MISMATCH .* is another one/);
+    expect(await outcomeOf(fetched(store.chunks, first.index, alone ?? 0))).toMatch(/^MANIFEST_MISMATCH .* is another one/);
     renameSync(join(path, snapshotPath(first.snapshot)), join(path, 'away'));
     await lost();
-    expect(await codeAndText(fetched(store.chunks, first.index, alone ?? 0))).toMatch(/^CHUNK_MISSING/);
+    expect(await outcomeOf(fetched(store.chunks, first.index, alone ?? 0))).toMatch(/^CHUNK_MISSING/);
   });
 
   test('a refused session says nothing of the chunk, whose place is known afterwards', async () => {
@@ -233,7 +224,7 @@ describe('sessions', () => {
     await vi.waitFor(() => {
       expect(store.readers.counts.open).toBe(0);
     });
-    expect(await codeAndText(store.chunks.fetch(bare))).toMatch(/^REFUSED .*maintenance/);
+    expect(await outcomeOf(store.chunks.fetch(bare))).toMatch(/^REFUSED .*maintenance/);
     server.refusesReaders = undefined;
     expect(sha256(Buffer.from(await store.chunks.fetch(bare)))).toBe(before);
     renameSync(join(server.path, snapshotPath(snapshot)), join(server.path, 'away'));
@@ -241,7 +232,7 @@ describe('sessions', () => {
     await vi.waitFor(() => {
       expect(store.readers.counts.open).toBe(0);
     });
-    expect(await codeAndText(store.chunks.fetch(bare))).toMatch(/^CHUNK_MISSING/);
+    expect(await outcomeOf(store.chunks.fetch(bare))).toMatch(/^CHUNK_MISSING/);
   });
 
   test('a server that has forgotten an index is given it to say again once', async () => {
@@ -253,7 +244,7 @@ describe('sessions', () => {
     expect(await fetched(store.chunks, index, 0)).toBe(before);
     expect(server.counted(`download ${snapshotPath(snapshot)}/${image}`)).toBe(2);
     server.forgets = 1000;
-    expect(await codeAndText(fetched(store.chunks, index, 0))).toMatch(/not allowed/);
+    expect(await outcomeOf(fetched(store.chunks, index, 0))).toMatch(/not allowed/);
     expect(server.counted(`download ${snapshotPath(snapshot)}/${image}`)).toBe(3);
   });
 
@@ -304,7 +295,7 @@ describe('sessions', () => {
     const expected = await fetched(first.chunks, index, 0);
     expect(sha256(Buffer.from(await first.chunks.fetch(nameless)))).toBe(expected);
     const second = await opened(server);
-    expect(await codeAndText(second.chunks.fetch(nameless))).toMatch(/^CHUNK_MISSING .* is in no snapshot that was read/);
+    expect(await outcomeOf(second.chunks.fetch(nameless))).toMatch(/^CHUNK_MISSING .* is in no snapshot that was read/);
     const held = await second.holdSnapshot(snapshot, () => undefined);
     expect(sha256(Buffer.from(await second.chunks.fetch(nameless)))).toBe(expected);
     held.release();
@@ -400,12 +391,12 @@ describe('what is made', () => {
     expect((await store.groups([])).map(groupPath)).toContain('host/new');
     expect(await store.snapshots(group)).toEqual([]);
     expect(await store.groupFacts(group)).toEqual({ owner: undefined, notes: undefined });
-    expect(await codeAndText(store.createGroup(group))).toBe('EXISTS there is a group host/new');
+    expect(await outcomeOf(store.createGroup(group))).toBe('EXISTS there is a group host/new');
     await store.removeEmptyGroup(group);
     expect((await store.groups([])).map(groupPath)).not.toContain('host/new');
-    expect(await codeAndText(store.createGroup({ ...group, id: '../x' }))).toMatch(/^BAD_NAME/);
+    expect(await outcomeOf(store.createGroup({ ...group, id: '../x' }))).toMatch(/^BAD_NAME/);
     const [known] = await store.groups([]);
-    if (known !== undefined) expect(await codeAndText(store.createGroup(known))).toMatch(/^EXISTS/);
+    if (known !== undefined) expect(await outcomeOf(store.createGroup(known))).toMatch(/^EXISTS/);
   });
 
   test('a namespace is made by the server', async () => {
@@ -416,8 +407,8 @@ describe('what is made', () => {
     await store.createNamespace(['new']);
     expect(made).toEqual([{ name: 'new', parent: '' }]);
     const [there = ''] = await store.namespaces([]);
-    if (there !== '') expect(await codeAndText(store.createNamespace([there]))).toMatch(/^EXISTS/);
-    expect(await codeAndText(store.createNamespace(['a'.repeat(33)]))).toMatch(/^BAD_NAME/);
+    if (there !== '') expect(await outcomeOf(store.createNamespace([there]))).toMatch(/^EXISTS/);
+    expect(await outcomeOf(store.createNamespace(['a'.repeat(33)]))).toMatch(/^BAD_NAME/);
     expect(made.length).toBe(1);
   });
 });

@@ -50,6 +50,7 @@ export class CollectorLock {
     if (!this.#isHeld || use === undefined) return;
     this.#isHeld = false;
     use.isCollected = false;
+    if (use.writers.size > 0) tryLockRecords(use.fd, 'shared');
     endIfUnused(this.#key, use);
   }
 }
@@ -90,13 +91,8 @@ function lock<T>(location: string, owner: StoreOwner | undefined, take: (key: st
   }
 }
 
-/** Else it is for writers only, if it is not that already. */
 function endIfUnused(key: string, { fd, writers, isCollected }: Use): void {
-  if (isCollected) return;
-  if (writers.size > 0) {
-    tryLockRecords(fd, 'shared');
-    return;
-  }
+  if (isCollected || writers.size > 0) return;
   uses.delete(key);
   closeSync(fd);
 }

@@ -21,13 +21,16 @@ const fixedChunkBytes = 4 << 20;
 export class PreviousFiles {
   readonly #connection: WriterConnection;
   readonly #manifest: Manifest;
-  readonly #key: EncryptionKey | undefined;
+  readonly #isEncrypted: boolean;
+  /** Why no encrypted chunks of it may be taken over. */
+  readonly #fault: string | undefined;
   readonly #warn: (line: string) => void;
 
   private constructor(connection: WriterConnection, manifest: Manifest, key: EncryptionKey | undefined, warn: (line: string) => void) {
     this.#connection = connection;
     this.#manifest = manifest;
-    this.#key = key;
+    this.#isEncrypted = key !== undefined;
+    this.#fault = key && reuseFault(manifest, key);
     this.#warn = warn;
   }
 
@@ -51,7 +54,7 @@ export class PreviousFiles {
   /** Undefined if there is none, if its chunks are encrypted otherwise, or if it is not what its manifest says. */
   async index(fileName: string): Promise<ChunkIndex | undefined> {
     const file = this.#manifest.files.find(({ filename }) => filename === fileName);
-    if (file === undefined || !this.#fits(file.cryptMode === 'encrypt')) return undefined;
+    if (file === undefined || this.#fault !== undefined || this.#isEncrypted !== (file.cryptMode === 'encrypt')) return undefined;
     try {
       const bytes = await this.#connection.previousFile(fileName, indexBytesMax);
       const index = archiveKind(fileName) === 'fixed' ? parseFixedIndex(bytes) : parseDynamicIndex(bytes);
@@ -63,10 +66,5 @@ export class PreviousFiles {
       this.#warn(`the previous ${fileName} can't be read, nothing of it is reused: ${messageOf(error)}`);
     }
     return undefined;
-  }
-
-  #fits(isEncrypted: boolean): boolean {
-    if (this.#key === undefined) return !isEncrypted;
-    return isEncrypted && reuseFault(this.#manifest, this.#key) === undefined;
   }
 }

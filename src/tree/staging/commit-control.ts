@@ -150,10 +150,16 @@ class Unseen<T> {
   }
 }
 
-/** What a snapshot's directory can be called, or `now`. USAGE for anything else. */
-export function timeOf(text: string | undefined): CommitTime {
-  if (text === undefined || text === 'now') return 'now';
+/** What a snapshot's directory can be called, or `now`. Undefined for anything else. */
+export function parseCommitTime(text: string): CommitTime | undefined {
+  if (text === 'now') return text;
   const time = parseBackupTime(text);
-  if (time === undefined || time < 1) throw new UsageError(`'${text}' is no time of a snapshot; write one like 2026-11-21T19:00:00Z, or now`);
+  return time === undefined || time < 1 ? undefined : time;
+}
+
+/** As parseCommitTime(), and now where nothing is said. USAGE for anything else. */
+export function timeOf(text = 'now'): CommitTime {
+  const time = parseCommitTime(text);
+  if (time === undefined) throw new UsageError(`'${text}' is no time of a snapshot; write one like 2026-11-21T19:00:00Z, or now`);
   return time;
 }

@@ -6,9 +6,9 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { BackupRequest, BackupResult } from '../../../src/backup/backup-request.js';
 import { runBackup } from '../../../src/backup/backup.js';
 import { EncryptionKey } from '../../../src/crypto/encryption-key.js';
-import { codeOf, messageOf } from '../../../src/errors.js';
 import type { Datastore } from '../../../src/store/datastore.js';
 import { openLocalDatastore } from '../../../src/store/local/local-datastore.js';
+import { outcomeOf } from '../../support/outcome.js';
 import { everything, openedStore, restored } from '../../support/restored.js';
 import { noise } from '../../support/random.js';
 import { scratchDirectory } from '../../support/scratch.js';
@@ -67,15 +67,6 @@ async function read(watched: Watched, snapshot: string, name: string, key?: Encr
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 const counted = ({ requests }: Watched, begin: string): number => requests.filter((line) => line.startsWith(begin)).length;
 const path = (seconds: number): string => `host/web/${new Date(seconds * 1000).toISOString().replace('.000', '')}`;
-
-async function failure(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return 'done';
-  } catch (error) {
-    return `${codeOf(error)} ${messageOf(error)}`;
-  }
-}
 
 test('the recorded example is sent as recorded', async () => {
   const watched = await watchedStore();
@@ -190,16 +181,16 @@ describe('refusals', () => {
     const watched = await watchedStore();
     const source = file(Buffer.from('x'));
     await backUp(watched.store, [`a.conf:${source}`]);
-    expect(await failure(backUp(watched.store, [`a.conf:${source}`]))).toMatch(/^EXISTS .*later time/);
-    expect(await failure(backUp(watched.store, [`a.conf:${source}`], { group: { ...group, namespace: ['none'] } }))).toMatch(/^NOT_FOUND .*none/);
-    expect(await failure(backUp(watched.store, [`a.conf:${source}`], { owner: 'root@pam' }))).toMatch(/^NOT_SUPPORTED .*log in as root@pam/);
+    expect(await outcomeOf(backUp(watched.store, [`a.conf:${source}`]))).toMatch(/^EXISTS .*later time/);
+    expect(await outcomeOf(backUp(watched.store, [`a.conf:${source}`], { group: { ...group, namespace: ['none'] } }))).toMatch(/^NOT_FOUND .*none/);
+    expect(await outcomeOf(backUp(watched.store, [`a.conf:${source}`], { owner: 'root@pam' }))).toMatch(/^NOT_SUPPORTED .*log in as root@pam/);
     const session = await watched.store.beginBackup({ snapshot: { ...group, time: time + 1 }, key: undefined, owner: undefined, warn: () => undefined });
-    expect(await failure(backUp(watched.store, [`a.conf:${source}`], { time: time + 2 }))).toMatch(/^LOCKED /);
+    expect(await outcomeOf(backUp(watched.store, [`a.conf:${source}`], { time: time + 2 }))).toMatch(/^LOCKED /);
     await session.abort();
     const other = await watchedStore({ directory: watched.test.store, user: 'other@pbs' });
-    expect(await failure(backUp(other.store, [`a.conf:${source}`], { time: time + 2 }))).toMatch(/^NOT_OWNER .*backup@pbs/);
+    expect(await outcomeOf(backUp(other.store, [`a.conf:${source}`], { time: time + 2 }))).toMatch(/^NOT_OWNER .*backup@pbs/);
     const reader = await watchedStore({ directory: watched.test.store, user: 'reader@pbs' });
-    expect(await failure(backUp(reader.store, [`a.conf:${source}`], { time: time + 2 }))).toMatch(/^NO_PERMISSION /);
+    expect(await outcomeOf(backUp(reader.store, [`a.conf:${source}`], { time: time + 2 }))).toMatch(/^NO_PERMISSION /);
   });
 });
 
@@ -217,10 +208,10 @@ describe('a cut connection', () => {
       watched.before = () => undefined;
       watched.cut();
     };
-    const outcome = await failure(backUp(watched.store, [`disk.img:${source}`, `a.conf:${conf}`], { time: time + 1 }));
+    const outcome = await outcomeOf(backUp(watched.store, [`disk.img:${source}`, `a.conf:${conf}`], { time: time + 1 }));
     expect(outcome).toMatch(/^UNREACHABLE .*Nothing is left/);
     expect(isThere()).toBe(false);
-    await expect.poll(() => failure(backUp(watched.store, [`disk.img:${source}`, `a.conf:${conf}`], { time: time + 2 })), { timeout: 10_000 }).toBe('done');
+    await expect.poll(() => outcomeOf(backUp(watched.store, [`disk.img:${source}`, `a.conf:${conf}`], { time: time + 2 })), { timeout: 10_000 }).toBe('done');
     expect(await read(watched, path(time + 2), 'disk.img')).toBe(sha256(bytes));
     const local = await openLocalDatastore(watched.test.store);
     onTestFinished(() => local.close());
@@ -233,7 +224,7 @@ describe('a cut connection', () => {
     watched.before = ({ path: asked }) => {
       if (asked === '/fixed_chunk') controller.abort();
     };
-    expect(await failure(backUp(watched.store, [`disk.img:${file(image('a', 'b', 'c'))}`], { signal: controller.signal }))).toMatch(/^INTERRUPTED /);
+    expect(await outcomeOf(backUp(watched.store, [`disk.img:${file(image('a', 'b', 'c'))}`], { signal: controller.signal }))).toMatch(/^INTERRUPTED /);
     await expect.poll(() => existsSync(join(watched.test.store, path(time)))).toBe(false);
   });
 });

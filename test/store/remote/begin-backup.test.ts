@@ -1,12 +1,13 @@
 /** How a backup session of a server begins and ends where the server says little: one that is made up answers as real ones do. */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { encodeBlob } from '../../../src/codec/blob-encoder.js';
-import { StoreError, codeOf, messageOf } from '../../../src/errors.js';
+import { StoreError } from '../../../src/errors.js';
 import { encodeManifest } from '../../../src/format/manifest.js';
 import type { JsonValue } from '../../../src/format/json.js';
 import { RemoteDatastore } from '../../../src/store/remote/remote-datastore.js';
 import type { ProtocolSession, ServerApi, SessionRequest } from '../../../src/store/remote/server-api.js';
 import { ServerRefusal } from '../../../src/store/remote/server-refusal.js';
+import { outcomeOf } from '../../support/outcome.js';
 
 const time = 1_700_000_000;
 const snapshot = { namespace: [], type: 'host', id: 'web', time } as const;
@@ -88,15 +89,6 @@ function made(answers: Partial<Answers>): Made {
   return { store, isClosed: () => isClosed, asked };
 }
 
-async function outcome(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return 'done';
-  } catch (error) {
-    return `${codeOf(error)} ${messageOf(error)}`;
-  }
-}
-
 describe('a refused session is explained:', () => {
   const backup = (): never => {
     throw refused(400, 'what the server says');
@@ -112,7 +104,7 @@ describe('a refused session is explained:', () => {
     ['nobody says whether it is maintenance', { datastore: () => Promise.reject(refused(403, 'no')) }, /^LOCKED /],
   ])('%s', async (_name, calls, expected) => {
     const { store } = made({ backup, calls });
-    expect(await outcome(store.beginBackup({ snapshot, key: undefined, owner: undefined, warn: () => undefined }))).toMatch(expected);
+    expect(await outcomeOf(store.beginBackup({ snapshot, key: undefined, owner: undefined, warn: () => undefined }))).toMatch(expected);
   });
 });
 
@@ -146,7 +138,7 @@ describe('an interrupt while it begins ends it at once', () => {
   ])('waiting for %s', async (_name, answers) => {
     const { store, isClosed } = made(answers);
     const controller = new AbortController();
-    const beginning = outcome(store.beginBackup({ snapshot, key: undefined, owner: undefined, warn: () => undefined, signal: controller.signal }));
+    const beginning = outcomeOf(store.beginBackup({ snapshot, key: undefined, owner: undefined, warn: () => undefined, signal: controller.signal }));
     await new Promise((resolve) => setTimeout(resolve, 50));
     controller.abort();
     expect(await beginning).toMatch(/^INTERRUPTED /);
@@ -177,7 +169,7 @@ describe('the answer to the end is lost:', () => {
     const { store } = made({ ...answers, session: { 'POST /finish': () => Promise.reject(new StoreError('UNREACHABLE', 'cut')) } });
     const session = await store.beginBackup({ snapshot, key: undefined, owner: undefined, warn: (line) => lines.push(line) });
     onTestFinished(() => session.abort());
-    expect(await outcome(session.finish(manifest))).toMatch(expected);
+    expect(await outcomeOf(session.finish(manifest))).toMatch(expected);
     expect(lines.filter((line) => line.includes('has all of'))).toHaveLength(expected.test('done') ? 1 : 0);
   });
 });
